@@ -1,0 +1,553 @@
+"""The only room that touches transformers' mappings: install lazily, read back, undo.
+
+transformers keeps what people register in plain dicts (`CONFIG_MAPPING._extra_content` and its like).
+The bridge puts dicts in their place that answer `in` from the installed metadata and import a class on
+`[]`. Everything that reads those mappings (AutoConfig, nested configs, pipelines, PEFT, hosts) then sees
+plugins, and nobody pays for a plugin that is not looked up. Nothing here decides who owns a model type.
+
+Depth: installing is free (it waits until transformers is imported); a look-up reaches the classes.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, ValuesView
+from types import ModuleType
+from typing import Any, Protocol
+
+from autoreg.architecture import Architecture, BackendRefs, ClassRef, ModelRefs
+from autoreg.errors import PluginError
+
+__all__ = ["Bridge", "Plugins"]
+
+_AUTO = "transformers.models.auto."
+# Where transformers keeps each kind of processing class: module, mapping, and our field of `Architecture`.
+_PROCESSING = {
+    f"{_AUTO}tokenization_auto": ("TOKENIZER_MAPPING", "tokenizer"),
+    f"{_AUTO}processing_auto": ("PROCESSOR_MAPPING", "processor"),
+    f"{_AUTO}feature_extraction_auto": ("FEATURE_EXTRACTOR_MAPPING", "feature_extractor"),
+    f"{_AUTO}image_processing_auto": ("IMAGE_PROCESSOR_MAPPING", "image_processor"),
+    f"{_AUTO}video_processing_auto": ("VIDEO_PROCESSOR_MAPPING", "video_processor"),
+}
+_REMOTE_CODE = "get_class_from_dynamic_module"
+
+
+class Plugins(Protocol):
+    """What the bridge asks about plugins; the runtime answers."""
+
+    def owns(self, model_type: str) -> bool:
+        """Say whether a look-up of the model type is a plugin's to answer (be it with an error)."""
+
+    def native(self, model_type: str) -> bool:
+        """Say whether the user demanded transformers' own, whatever somebody registered."""
+
+    def architecture(self, model_type: str) -> Architecture:
+        """Return the winner's declaration; raise `ConflictError` or `PluginError`."""
+
+    def failure(self, model_type: str, declared: str, error: BaseException) -> PluginError:
+        """Return the error that blames the plugin for a class that cannot be used."""
+
+    def named(self, class_name: str) -> tuple[str, ClassRef] | None:
+        """Return the model type and reference that declare a class of this name; raise `ConflictError`."""
+
+    def imported(self) -> Iterable[str]:
+        """Return the model types whose plugin's package this process has imported already."""
+
+    def forbid(self, reference: str, source: object, options: Mapping[str, Any]) -> type | None:
+        """Judge remote code: None to let it run, a local class to use instead, or raise `RemoteCodeError`."""
+
+
+class _Content(dict[Any, Any]):
+    """A mapping's `_extra_content`: what users registered and what was resolved is stored, the rest is lazy.
+
+    `keys`, `items`, `len` and pickling see what is stored and so never import or raise.
+    """
+
+    def __init__(self, stored: Mapping[Any, Any], bridge: Bridge) -> None:
+        super().__init__(stored)
+        self.bridge = bridge
+        self.resolved: dict[Any, Any] = {}
+
+    def model_type(self, key: Any) -> str | None:
+        """Return the model type behind a key, if a plugin answers for it."""
+        raise NotImplementedError
+
+    def offered(self, model_type: str) -> bool:
+        """Say whether the plugin's declaration has a value for this mapping."""
+        raise NotImplementedError
+
+    def resolve(self, model_type: str) -> Any:
+        """Import and return the value."""
+        raise NotImplementedError
+
+    def demoted(self, key: Any) -> bool:
+        """Say whether what somebody registered under this key is to be ignored."""
+        name = key if isinstance(key, str) else getattr(key, "model_type", None)
+        return isinstance(name, str) and self.bridge.plugins.native(name)
+
+    def __contains__(self, key: object) -> bool:
+        if self.demoted(key):
+            return False
+        if super().__contains__(key):
+            return True
+        model_type = self.model_type(key)
+        return model_type is not None and self.offered(model_type)
+
+    def __getitem__(self, key: Any) -> Any:
+        if self.demoted(key):
+            raise KeyError(key)
+        if super().__contains__(key):
+            return super().__getitem__(key)
+        model_type = self.model_type(key)
+        if model_type is None or not self.offered(model_type):
+            raise KeyError(key)
+        value = self.resolve(model_type)
+        self.resolved[key] = value
+        return self.setdefault(key, value)
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        return self[key] if key in self else default
+
+    def registered(self) -> dict[Any, Any]:
+        """Return what was stored by others than the bridge."""
+        return {key: value for key, value in self.items() if self.resolved.get(key) is not value}
+
+
+class _Configs(_Content):
+    """CONFIG_MAPPING: model type → config class."""
+
+    def model_type(self, key: Any) -> str | None:
+        return key if isinstance(key, str) and self.bridge.plugins.owns(key) else None
+
+    def offered(self, model_type: str) -> bool:
+        return True
+
+    def resolve(self, model_type: str) -> Any:
+        return self.bridge.config(model_type)
+
+
+class _ByConfig(_Content):
+    """A mapping keyed by config class: the key is recognised by identity, never by its name."""
+
+    def model_type(self, key: Any) -> str | None:
+        name = getattr(key, "model_type", None)
+        if not isinstance(name, str) or not self.bridge.plugins.owns(name):
+            return None
+        return name if self.bridge.config(name) is key else None
+
+
+class _Models(_ByConfig):
+    """One Auto class's mapping: config class → model class, or several."""
+
+    def __init__(self, stored: Mapping[Any, Any], bridge: Bridge, *, auto_class: str, names: Any) -> None:
+        super().__init__(stored, bridge)
+        self.auto_class = auto_class
+        self.names = names
+
+    def offered(self, model_type: str) -> bool:
+        return self.auto_class in self.bridge.plugins.architecture(model_type).models
+
+    def resolve(self, model_type: str) -> Any:
+        value = self.bridge.models(model_type, self.auto_class)
+        # The Trainer and some pipelines know models only from these tables of names (label smoothing shifts
+        # the labels of what they list as a causal language model, and of nothing else).
+        if isinstance(self.names, dict):
+            names = tuple(item.__name__ for item in value) if isinstance(value, tuple) else value.__name__
+            self.names.setdefault(model_type, names)
+        return value
+
+    def values(self) -> ValuesView[Any]:
+        """Return the classes of every plugin that is in use, though its model was built without an Auto class."""
+        for model_type in self.bridge.plugins.imported():
+            self.bridge.notice(model_type, self)
+        return super().values()
+
+
+class _Processing(_ByConfig):
+    """A tokenizer or processor mapping: config class → class, or backend → class."""
+
+    def __init__(self, stored: Mapping[Any, Any], bridge: Bridge, *, field: str) -> None:
+        super().__init__(stored, bridge)
+        self.field = field
+
+    def offered(self, model_type: str) -> bool:
+        return getattr(self.bridge.plugins.architecture(model_type), self.field) is not None
+
+    def resolve(self, model_type: str) -> Any:
+        return self.bridge.processing(model_type, self.field)
+
+
+class _Names(dict[str, Any]):
+    """`transformers._objects`: what `getattr(transformers, name)` and every by-name look-up fall back on."""
+
+    def __init__(self, stored: Mapping[str, Any], bridge: Bridge, module: ModuleType) -> None:
+        super().__init__(stored)
+        self.bridge = bridge
+        self.module = module
+
+    def __contains__(self, name: object) -> bool:
+        if super().__contains__(name):
+            return True
+        if not isinstance(name, str) or not name[:1].isupper() or self._native(name):
+            return False
+        return self.bridge.plugins.named(name) is not None
+
+    def __getitem__(self, name: str) -> Any:
+        if super().__contains__(name):
+            return super().__getitem__(name)
+        found = self.bridge.plugins.named(name)
+        if found is None:
+            raise KeyError(name)
+        return self.bridge.load(*found)
+
+    def _native(self, name: str) -> bool:
+        # This dict is asked before transformers' own names, at each first access to any of them.
+        return any(name in getattr(self.module, table, ()) for table in ("_class_to_module", "_modules"))
+
+
+class _Backends(dict[str, Any]):
+    """The classes of one image or video processor by backend.
+
+    transformers' `ProcessorMixin.get_possibly_dynamic_module` asks every registered value for a
+    `__name__`, and a plain dict of backends (what `register` itself stores) makes it fail.
+    """
+
+    __name__ = "backends"
+
+
+class _Watch(importlib.abc.MetaPathFinder):
+    """Calls back when a module has been imported, so that installing need not import it."""
+
+    def __init__(self) -> None:
+        self.waiting: dict[str, Callable[[ModuleType], None]] = {}
+
+    def when_imported(self, name: str, act: Callable[[ModuleType], None]) -> None:
+        """Call `act(module)` now if the module is imported, or as soon as it is."""
+        module = sys.modules.get(name)
+        initializing = getattr(getattr(module, "__spec__", None), "_initializing", False)
+        if module is not None and not initializing:
+            act(module)
+        else:
+            self.waiting[name] = act
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if fullname not in self.waiting:
+            return None
+        others = (finder for finder in sys.meta_path if finder is not self)
+        found = (finder.find_spec(fullname, path, target) for finder in others if hasattr(finder, "find_spec"))
+        spec = next((spec for spec in found if spec is not None), None)
+        if spec is not None and spec.loader is not None:
+            run = spec.loader.exec_module
+            # On the instance, which serves this one import: the module keeps its own loader.
+            spec.loader.exec_module = functools.partial(self._execute, run)  # type: ignore[method-assign]
+        return spec
+
+    def _execute(self, run: Callable[[ModuleType], None], module: ModuleType) -> None:
+        run(module)
+        act = self.waiting.pop(module.__name__, None)
+        if act is not None:
+            act(sys.modules.get(module.__name__, module))  # transformers puts another object in its place
+
+
+class Bridge:
+    """transformers' mappings with the plugins in them, for as long as it is installed."""
+
+    def __init__(self, plugins: Plugins) -> None:
+        self.plugins = plugins
+        self.unknown: list[str] = []
+        self._watch = _Watch()
+        self._undo: list[Callable[[], None]] = []
+        self._configs: dict[str, type] = {}
+        self._converted: set[str] = set()
+
+    # --- installing and undoing --------------------------------------------------------------------
+
+    def install(self) -> None:
+        """Put the lazy mappings in place, in what is imported of transformers and in what will be. Imports nothing."""
+        sys.meta_path.insert(0, self._watch)
+        self._watch.when_imported("transformers", self._install_names)
+        self._watch.when_imported(f"{_AUTO}configuration_auto", self._install_configs)
+        self._watch.when_imported(f"{_AUTO}modeling_auto", self._install_models)
+        self._watch.when_imported(f"{_AUTO}auto_factory", self._forbid_remote_code)
+        for module in _PROCESSING:
+            self._watch.when_imported(module, self._install_processing)
+
+    def uninstall(self) -> None:
+        """Leave transformers as if the bridge had never been there; what users registered stays."""
+        sys.meta_path[:] = [finder for finder in sys.meta_path if finder is not self._watch]
+        self._watch.waiting.clear()
+        while self._undo:
+            self._undo.pop()()
+
+    def _install_names(self, module: ModuleType) -> None:
+        stored = getattr(module, "_objects", None)
+        if type(stored) is not dict:
+            self.unknown.append("transformers._objects")
+            return
+        self._put(module, "_objects", _Names(stored, self, module))
+
+    def _install_configs(self, module: ModuleType) -> None:
+        self._replace(module, "CONFIG_MAPPING", _Configs)
+        self._forbid_remote_code(module)
+
+    def _install_models(self, module: ModuleType) -> None:
+        for name, auto_class in auto_classes(module):
+            self._install_auto_class(name, auto_class)
+
+    def _install_auto_class(self, name: str, auto_class: Any) -> None:
+        mapping = getattr(auto_class, "_model_mapping", None)
+        names = getattr(mapping, "_model_mapping", None)
+        content = functools.partial(_Models, auto_class=name, names=names)
+        self._replace(auto_class, "_model_mapping", content)
+        if isinstance(names, dict):
+            before = dict(names)
+            self._undo.append(lambda: _restore(names, before))
+
+    def _install_processing(self, module: ModuleType) -> None:
+        mapping, field = _PROCESSING[module.__name__]
+        self._replace(module, mapping, functools.partial(_Processing, field=field))
+        self._forbid_remote_code(module)
+
+    def _replace(self, holder: Any, attribute: str, content: Callable[[Mapping[Any, Any], Bridge], _Content]) -> None:
+        mapping = getattr(holder, attribute, None)
+        stored = getattr(mapping, "_extra_content", None)
+        if type(stored) is not dict:
+            self.unknown.append(f"{getattr(holder, '__name__', holder)}.{attribute}._extra_content")
+            return
+        lazy = content(stored, self)
+        mapping._extra_content = lazy  # type: ignore[union-attr]  # mypy knows only getattr's None
+        self._undo.append(lambda: setattr(mapping, "_extra_content", lazy.registered()))
+
+    def _put(self, holder: Any, attribute: str, value: Any) -> None:
+        before = getattr(holder, attribute)
+        setattr(holder, attribute, value)
+        self._undo.append(lambda: setattr(holder, attribute, before))
+
+    def _forbid_remote_code(self, module: ModuleType) -> None:
+        """Stand between the Auto classes and the code of a checkpoint that a plugin owns.
+
+        AutoTokenizer runs that code although a local tokenizer is registered for the config, and every
+        Auto class runs it for a head that the plugin does not have.
+        """
+        run = getattr(module, _REMOTE_CODE, None)
+        if run is None:
+            self.unknown.append(f"{module.__name__}.{_REMOTE_CODE}")
+            return
+
+        @functools.wraps(run)
+        def judged(class_reference: str, pretrained_model_name_or_path: Any, *rest: Any, **options: Any) -> Any:
+            local = self.plugins.forbid(class_reference, pretrained_model_name_or_path, options)
+            return _Local(local) if local else run(class_reference, pretrained_model_name_or_path, *rest, **options)
+
+        self._put(module, _REMOTE_CODE, judged)
+
+    # --- from declarations to classes --------------------------------------------------------------
+
+    def load(self, model_type: str, reference: ClassRef) -> type:
+        """Import a declared class; whatever goes wrong is the plugin's `PluginError`."""
+        try:
+            return reference.load()
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # SystemExit too: a plugin must not end the program
+            raise self.plugins.failure(model_type, f"the class {reference}", error) from error
+
+    def config(self, model_type: str) -> type | None:
+        """Return the plugin's config class, imported and checked; None where a claim keeps the native one."""
+        if model_type in self._configs:
+            return self._configs[model_type]
+        architecture = self.plugins.architecture(model_type)
+        if architecture.config is None:
+            return None
+        config = self.load(model_type, architecture.config)
+        self._check_config(config, architecture.config, model_type)
+        self._watch_own_auto_classes(architecture)
+        return self._configs.setdefault(model_type, config)
+
+    def _check_config(self, config: type, reference: ClassRef, model_type: str) -> None:
+        from transformers import PreTrainedConfig
+
+        if not issubclass(config, PreTrainedConfig):
+            self._refuse(model_type, reference, "it is no PreTrainedConfig")
+        if config.model_type != model_type:
+            self._refuse(model_type, reference, f"its `model_type` is {config.model_type!r}, not {model_type!r}")
+
+    def _refuse(self, model_type: str, reference: ClassRef, problem: str) -> None:
+        raise self.plugins.failure(model_type, f"the class {reference}", TypeError(problem))
+
+    def models(self, model_type: str, auto_class: str) -> Any:
+        """Return the model class, or the tuple of them, imported and checked."""
+        architecture = self.plugins.architecture(model_type)
+        return self.model_classes(architecture, architecture.models[auto_class])
+
+    def model_classes(self, architecture: Architecture, references: ModelRefs) -> Any:
+        """Return the classes behind the references, each checked to fit the architecture's config."""
+        listed = references if isinstance(references, tuple) else (references,)
+        classes = tuple(self.load(architecture.model_type, reference) for reference in listed)
+        for model, reference in zip(classes, listed, strict=True):
+            self._check_model(model, reference, architecture)
+        self._convert_weights(architecture)
+        return classes if isinstance(references, tuple) else classes[0]
+
+    def _check_model(self, model: type, reference: ClassRef, architecture: Architecture) -> None:
+        expected = self._configs.get(architecture.model_type)
+        declared = getattr(model, "config_class", None)
+        if isinstance(declared, str):
+            # transformers reads it from the annotation `config: MyConfig`, a string under the future import.
+            problem = f"its `config_class` is the string {declared!r}; set `config_class = {declared}` in the class body"
+            self._refuse(architecture.model_type, reference, problem)
+        if expected is None or declared is None or issubclass(expected, declared):
+            return
+        # A composite config may name a text model for AutoModelForCausalLM, as transformers' own do.
+        if declared not in getattr(expected, "sub_configs", {}).values():
+            problem = f"its `config_class` is {declared.__module__}.{declared.__name__}, not {architecture.config}"
+            self._refuse(architecture.model_type, reference, problem)
+
+    def processing(self, model_type: str, field: str) -> Any:
+        """Return the tokenizer, feature extractor or processor class, or backend → class."""
+        references: BackendRefs = getattr(self.plugins.architecture(model_type), field)
+        if isinstance(references, ClassRef):
+            loaded = self.load(model_type, references)
+            return _Backends({_backend(loaded): loaded}) if field in ("image_processor", "video_processor") else loaded
+        return self._backends(model_type, references)
+
+    def _backends(self, model_type: str, references: Mapping[str, ClassRef]) -> Any:
+        classes = _Backends()
+        failure: PluginError | None = None
+        for backend, reference in references.items():
+            try:
+                classes[backend] = self.load(model_type, reference)
+            except PluginError as error:  # one backend's library (torchvision, say) may be missing
+                failure = error
+                classes[backend] = None
+        if failure is not None and not any(classes.values()):
+            raise failure
+        return classes
+
+    def _convert_weights(self, architecture: Architecture) -> None:
+        """Declare the plugin's weight conversions to transformers, which ignores its own out of tree."""
+        wanted, model_type = architecture.weight_conversions, architecture.model_type
+        if wanted is None or model_type in self._converted:
+            return
+        from transformers import conversion_mapping as table
+
+        self._converted.add(model_type)
+        conversions = self._conversions(wanted, model_type, table)
+        table.register_checkpoint_conversion_mapping(model_type, conversions, overwrite=True)
+        self._undo.append(lambda: _forget_conversion(table, model_type))
+
+    def _conversions(self, wanted: ClassRef | str, model_type: str, table: Any) -> Any:
+        if isinstance(wanted, str):
+            inherited = table.get_checkpoint_conversion_mapping(wanted)
+            if inherited is None:
+                error = LookupError(f"transformers has no conversions for {wanted!r}")
+                raise self.plugins.failure(model_type, f"weight_conversions={wanted!r}", error)
+            return inherited
+        try:
+            found = wanted.load_object()
+            return list(found() if callable(found) else found)  # type: ignore[call-overload]  # checked by the try
+        except Exception as error:
+            raise self.plugins.failure(model_type, f"weight_conversions={str(wanted)!r}", error) from error
+
+    def _watch_own_auto_classes(self, architecture: Architecture) -> None:
+        """Fill the Auto classes that the plugin's package defines itself, once somebody imports them."""
+        for key in architecture.models:
+            module, _, name = key.partition(":")
+            if name:
+                install = functools.partial(self._install_own_auto_class, key, name)
+                self._watch.when_imported(module, install)
+
+    def _install_own_auto_class(self, key: str, name: str, module: ModuleType) -> None:
+        auto_class = getattr(module, name, None)
+        mapping = getattr(auto_class, "_model_mapping", None)
+        if not isinstance(getattr(mapping, "_extra_content", None), _Models):
+            self._install_auto_class(key, auto_class)
+
+    def notice(self, model_type: str, mapping: _Models) -> None:
+        """Store the classes of this mapping whose modules are imported already; import and raise nothing."""
+        try:
+            architecture = self.plugins.architecture(model_type)
+            references = architecture.models.get(mapping.auto_class, ())
+            listed = references if isinstance(references, tuple) else (references,)
+            wanted = [*listed, architecture.config] if listed else []
+            if wanted and all(reference and reference.module in sys.modules for reference in wanted):
+                mapping.get(self.config(model_type))
+        except (PluginError, ValueError):
+            return
+
+    # --- without the lazy mappings -----------------------------------------------------------------
+
+    def register(self, model_type: str) -> None:
+        """Register one architecture through transformers' public calls, all its classes at once.
+
+        For a transformers whose mappings the bridge does not recognise (`unknown` names what it missed).
+        """
+        import transformers
+
+        architecture = self.plugins.architecture(model_type)
+        config = self.config(model_type)
+        transformers.AutoConfig.register(model_type, config, exist_ok=True)
+        for key in architecture.models:
+            auto_class = ClassRef.parse(key).load() if ":" in key else getattr(transformers, key)
+            auto_class.register(config, self.models(model_type, key), exist_ok=True)
+        if architecture.tokenizer is not None:
+            transformers.AutoTokenizer.register(config, self.processing(model_type, "tokenizer"), exist_ok=True)
+        if architecture.feature_extractor is not None:
+            extractor = self.processing(model_type, "feature_extractor")
+            transformers.AutoFeatureExtractor.register(config, extractor, exist_ok=True)
+        if architecture.processor is not None:
+            transformers.AutoProcessor.register(config, self.processing(model_type, "processor"), exist_ok=True)
+        if architecture.image_processor is not None:
+            classes = self.processing(model_type, "image_processor")
+            transformers.AutoImageProcessor.register(config, image_processor_classes=classes, exist_ok=True)
+        if architecture.video_processor is not None:
+            classes = self.processing(model_type, "video_processor")
+            transformers.AutoVideoProcessor.register(config, video_processor_classes=classes, exist_ok=True)
+
+
+class _Local:
+    """A plugin's class where transformers expects one from a checkpoint's code.
+
+    It takes the place for one call only: `register_for_auto_class` on the class itself would make every
+    later `save_pretrained` copy the plugin's source files beside the weights.
+    """
+
+    def __init__(self, local: type) -> None:
+        self._local: Any = local
+
+    def register_for_auto_class(self, auto_class: object = None) -> None:
+        """Do nothing."""
+
+    def from_pretrained(self, *inputs: Any, **options: Any) -> Any:
+        """Load with the plugin's class."""
+        options.pop("trust_remote_code", None)
+        return self._local.from_pretrained(*inputs, **options)
+
+
+def auto_classes(module: ModuleType) -> Iterator[tuple[str, Any]]:
+    """Yield each Auto class for models that a module of transformers defines."""
+    for name, value in vars(module).items():
+        if name.startswith("Auto") and isinstance(value, type) and getattr(value, "_model_mapping", None) is not None:
+            yield name, value
+
+
+def _backend(processor: type) -> str:
+    names = {parent.__name__ for parent in processor.__mro__}
+    return "torchvision" if names & {"TorchvisionBackend", "BaseVideoProcessor"} else "pil"
+
+
+def _restore(table: dict[Any, Any], before: dict[Any, Any]) -> None:
+    for key in set(table) - set(before):
+        del table[key]
+
+
+def _forget_conversion(table: Any, model_type: str) -> None:
+    # transformers offers no way back from `register_checkpoint_conversion_mapping`.
+    getattr(table, "_checkpoint_conversion_mapping_cache", {}).pop(model_type, None)
+    getattr(table, "USER_REGISTERED_MAPPINGS", set()).discard(model_type)

@@ -1,0 +1,256 @@
+"""What can go wrong, as fields and sentences.
+
+Every error keeps its facts as attributes, is a `ValueError` or an `ImportError` so that code written
+for plain transformers still catches it, survives pickling (worker processes send errors home), and
+composes its sentence without loading anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+__all__ = [
+    "AutoregError",
+    "AutoregWarning",
+    "CheckpointError",
+    "CheckpointNotFoundError",
+    "ConflictError",
+    "DeclarationError",
+    "PluginError",
+    "RemoteCodeError",
+    "UnknownArchitectureError",
+]
+
+
+class AutoregWarning(UserWarning):
+    """Something that works today and will surprise someone: shown once for each plugin or name."""
+
+
+class AutoregError(Exception):
+    """The family of all errors that autoreg raises on purpose."""
+
+    def __init__(self, **fields: Any) -> None:
+        super().__init__()
+        self.__dict__.update(fields)
+
+    def __reduce__(self) -> tuple[Callable[..., AutoregError], tuple[type[AutoregError], dict[str, Any]]]:
+        return _rebuild, (type(self), self.__dict__)
+
+
+def _rebuild(kind: type[AutoregError], fields: dict[str, Any]) -> AutoregError:
+    error = kind.__new__(kind)
+    error.__dict__.update(fields)
+    return error
+
+
+def _lines(*parts: str) -> str:
+    return "\n".join(part for part in parts if part)
+
+
+def _did_you_mean(names: tuple[str, ...]) -> str:
+    return f"Did you mean {' or '.join(repr(name) for name in names)}?" if names else ""
+
+
+class DeclarationError(AutoregError, ValueError):
+    """An `Architecture` or a class reference that says something impossible.
+
+    Attributes:
+        field: the field of `Architecture` at fault, for example `models["AutoModelForCausalML"]`.
+        value: what was declared there, as `repr`.
+        problem: what is wrong with it, as the end of a sentence.
+        suggestions: near matches, best first.
+    """
+
+    field: str
+    value: str
+    problem: str
+    suggestions: tuple[str, ...]
+
+    def __init__(self, *, field: str, value: object, problem: str, suggestions: tuple[str, ...] = ()) -> None:
+        super().__init__(field=field, value=repr(value), problem=problem, suggestions=suggestions)
+
+    def __str__(self) -> str:
+        sentence = f"Architecture field `{self.field}` is {self.value}: {self.problem}."
+        return " ".join(part for part in (sentence, _did_you_mean(self.suggestions)) if part)
+
+
+class PluginError(AutoregError, ImportError):
+    """A plugin owns the model type and cannot be used: it is broken or its requirements are not met.
+
+    Attributes:
+        model_type: what was looked up.
+        distribution, version, location: who declares it.
+        declared: what it declared that failed (an entry point, a class reference, a requirement).
+        problem: what happened.
+        advice: what to run or change next.
+    """
+
+    model_type: str
+    distribution: str
+    version: str
+    location: str
+    declared: str
+    problem: str
+    advice: str
+
+    def __init__(
+        self,
+        *,
+        model_type: str,
+        distribution: str,
+        version: str,
+        location: str,
+        declared: str,
+        problem: str,
+        advice: str,
+    ) -> None:
+        super().__init__(
+            model_type=model_type,
+            distribution=distribution,
+            version=version,
+            location=location,
+            declared=declared,
+            problem=problem,
+            advice=advice,
+        )
+
+    def __str__(self) -> str:
+        return _lines(
+            f"{self.model_type!r} belongs to the plugin {self.distribution} {self.version} ({self.location}),"
+            f" which cannot be used.",
+            f"It declares {self.declared}: {self.problem}.",
+            self.advice,
+        )
+
+
+class ConflictError(AutoregError, ValueError):
+    """Two or more installed plugins claim one model type, and nothing says which to use.
+
+    Attributes:
+        name: the model type (or the class name from `architectures`) that was looked up.
+        claimants: `(distribution, version, location)` of each plugin.
+    """
+
+    name: str
+    claimants: tuple[tuple[str, str, str], ...]
+
+    def __init__(self, *, name: str, claimants: tuple[tuple[str, str, str], ...]) -> None:
+        super().__init__(name=name, claimants=claimants)
+
+    def __str__(self) -> str:
+        owners = "\n".join(f"  - {name} {version} ({where})" for name, version, where in self.claimants)
+        first, second = self.claimants[0][0], self.claimants[1][0]
+        return _lines(
+            f"{len(self.claimants)} installed plugins claim {self.name!r}:",
+            owners,
+            f'Choose one by setting the environment variable AUTOREG_PREFER="{self.name}={first}"'
+            f' (or "{self.name}={second}"), or uninstall the other with `pip uninstall`.',
+        )
+
+
+class UnknownArchitectureError(AutoregError, ValueError):
+    """Neither transformers nor an installed plugin has what the checkpoint needs.
+
+    Attributes:
+        name: the model type, or the Auto class where the architecture lacks that head.
+        source: the file or hub id that asked for it; empty for a direct look-up.
+        problem: what nobody has, as a sentence.
+        requires: the requirement that the checkpoint itself carries, word for word; empty if none.
+        notes: what is disabled, broken or has other heads, one sentence each.
+        suggestions: near matches, best first.
+    """
+
+    name: str
+    source: str
+    problem: str
+    requires: str
+    notes: tuple[str, ...]
+    suggestions: tuple[str, ...]
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        problem: str,
+        source: str = "",
+        requires: str = "",
+        notes: tuple[str, ...] = (),
+        suggestions: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(
+            name=name, problem=problem, source=source, requires=requires, notes=notes, suggestions=suggestions
+        )
+
+    def __str__(self) -> str:
+        advice = (
+            f"The checkpoint says which package it needs. If you trust it: pip install {self.requires!r}"
+            if self.requires
+            else "See what is installed with `autoreg list`, and how this was decided with "
+            f"`autoreg why {self.source or self.name}`."
+        )
+        return _lines(
+            f"{self.source}: {self.problem}" if self.source else self.problem,
+            *self.notes,
+            _did_you_mean(self.suggestions),
+            advice,
+        )
+
+
+class RemoteCodeError(AutoregError, ValueError):
+    """Only code that lies beside the checkpoint could load it, and that code is not run.
+
+    Attributes:
+        source: the folder or hub id.
+        auto_class: the Auto class that was asked for.
+        reference: the checkpoint's `auto_map` entry.
+        owner: the plugin that owns the model type and so forbids the code; empty if none does.
+    """
+
+    source: str
+    auto_class: str
+    reference: str
+    owner: str
+
+    def __init__(self, *, source: str, auto_class: str, reference: str, owner: str = "") -> None:
+        super().__init__(source=source, auto_class=auto_class, reference=reference, owner=owner)
+
+    def __str__(self) -> str:
+        what = f"{self.source} carries its own Python code for {self.auto_class} ({self.reference}); it was not run."
+        if self.owner:
+            return _lines(
+                what,
+                f"The plugin {self.owner} owns this model type, so no code from the checkpoint runs,"
+                f" and the plugin declares no class for {self.auto_class}.",
+                "Ask the plugin's author for one, or take the plugin out of the way for this process with"
+                f' AUTOREG_DISABLE="{self.owner.split()[0]}".',
+            )
+        return _lines(
+            what,
+            "Install a plugin that has this architecture, or, if you have read the code and trust it,"
+            " pass trust_remote_code=True.",
+        )
+
+
+class CheckpointError(AutoregError, ValueError):
+    """A checkpoint file that cannot be what it should be.
+
+    Attributes:
+        file: the file at fault, or the path or hub id where there is no file.
+        problem: what is wrong, as a sentence.
+        advice: what to do next.
+    """
+
+    file: str
+    problem: str
+    advice: str
+
+    def __init__(self, *, file: str, problem: str, advice: str) -> None:
+        super().__init__(file=file, problem=problem, advice=advice)
+
+    def __str__(self) -> str:
+        return _lines(f"{self.file}: {self.problem}", self.advice)
+
+
+class CheckpointNotFoundError(CheckpointError, OSError):
+    """Nothing is there: a path that does not exist, or a folder without the file that is needed."""

@@ -1,0 +1,187 @@
+"""Which model type belongs to whom; conflicts, overrides, suggestions; a pure container.
+
+It is given the offers, what transformers has, and the user's switches; it imports, reads and warns
+nothing. The one question that metadata cannot answer (does the plugin declare that it overrides
+transformers' own?) is put to `declare`, which the caller supplies.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from autoreg.errors import ConflictError
+
+if TYPE_CHECKING:
+    from autoreg.discovery import Broken, Declared, Offer
+
+__all__ = ["NATIVE", "Choice", "Registry", "Switches", "unknown_switches"]
+
+NATIVE = "transformers"
+"""The name under which transformers itself takes part: in `AUTOREG_PREFER` and in `Choice.winner`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Switches:
+    """What the user said about who may own what.
+
+    Attributes:
+        prefer: model type (or claimed class name) → distribution, or `"transformers"`.
+        disable: distributions and model types that take no part.
+        only: if not empty, the distributions and model types that alone take part.
+    """
+
+    prefer: Mapping[str, str] = field(default_factory=dict)
+    disable: frozenset[str] = frozenset()
+    only: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Choice:
+    """Who owns one name, and why.
+
+    Attributes:
+        name: the model type, or the class name from `architectures`.
+        winner: the offer that owns it, `"transformers"`, or None (nobody, or a conflict).
+        reason: one sentence.
+        candidates: every offer for the name, with what became of it: `"wins"`, `"disabled"`,
+            `"unusable"`, `"shadowed"`, `"conflict"`, `"loses"`.
+        native: transformers has the name too.
+        conflict: the error that a look-up raises, where several claim it and nothing decides.
+    """
+
+    name: str
+    winner: Offer | str | None
+    reason: str
+    candidates: tuple[tuple[Offer, str], ...] = ()
+    native: bool = False
+    conflict: ConflictError | None = None
+
+    @property
+    def offer(self) -> Offer | None:
+        """The winning plugin's offer; None where transformers wins or nobody does."""
+        return None if self.winner is None or isinstance(self.winner, str) else self.winner
+
+
+class Registry:
+    """Offers of one entry-point group by name, and the rules that choose between them.
+
+    There are two: of model types, and of class names in `architectures`.
+    """
+
+    def __init__(
+        self,
+        offers: Iterable[Offer],
+        *,
+        native: Collection[str],
+        switches: Switches,
+        version: str,
+        declare: Callable[[Offer], Declared | Broken],
+    ) -> None:
+        """Take what is installed, transformers' own model types and version, and the user's switches."""
+        self.switches = switches
+        self.native = native
+        self._disabled = {_normal(name) for name in switches.disable}
+        self._only = {_normal(name) for name in switches.only}
+        self._version = version
+        self._declare = declare
+        self._by_name: dict[str, list[Offer]] = {}
+        for offer in offers:
+            self._by_name.setdefault(offer.name, []).append(offer)
+        self._choices: dict[str, Choice] = {}
+
+    @property
+    def offers(self) -> tuple[Offer, ...]:
+        """Every offer, by name."""
+        return tuple(offer for offers in self._by_name.values() for offer in offers)
+
+    def __contains__(self, name: object) -> bool:
+        """Say whether some plugin offers the name, usable or not."""
+        return name in self._by_name
+
+    def choose(self, name: str) -> Choice:
+        """Return who owns the name. Depth: metadata; declaration where transformers has the name too."""
+        if name not in self._choices:
+            self._choices[name] = self._decide(name)
+        return self._choices[name]
+
+    def _decide(self, name: str) -> Choice:
+        offers = self._by_name.get(name, [])
+        states = {id(offer): self._standing(offer) for offer in offers}
+        able = [offer for offer in offers if states[id(offer)] == "able"]
+        native = name in self.native
+        winner, reason, conflict = self._winner(name, able, native, offers)
+        for offer in able:
+            fate = "wins" if offer is winner else "conflict" if conflict else "loses"
+            states[id(offer)] = fate
+        candidates = tuple((offer, states[id(offer)]) for offer in offers)
+        return Choice(
+            name=name, winner=winner, reason=reason, candidates=candidates, native=native, conflict=conflict
+        )
+
+    def _standing(self, offer: Offer) -> str:
+        names = {_normal(offer.distribution), _normal(offer.name)}
+        if offer.shadowed:
+            return "shadowed"
+        if names & self._disabled or (self._only and not names & self._only):
+            return "disabled"
+        return "unusable" if offer.unmet else "able"
+
+    def _winner(
+        self, name: str, able: list[Offer], native: bool, offers: list[Offer]
+    ) -> tuple[Offer | str | None, str, ConflictError | None]:
+        preferred = self.switches.prefer.get(name)
+        if preferred == NATIVE:
+            return NATIVE, "AUTOREG_PREFER names transformers", None
+        chosen = [offer for offer in able if preferred and _normal(offer.distribution) == _normal(preferred)]
+        if chosen:
+            return chosen[0], f"AUTOREG_PREFER names {chosen[0].distribution}", None
+        overriding = [offer for offer in able if self._overrides(offer)] if native else able
+        if len(overriding) > 1:
+            claimants = tuple((offer.distribution, offer.version, offer.location) for offer in overriding)
+            conflict = ConflictError(name=name, claimants=claimants)
+            return None, f"{len(overriding)} plugins claim it and AUTOREG_PREFER does not choose", conflict
+        if overriding:
+            reason = "it declares that it overrides transformers' own" if native else "no other plugin claims it"
+            return overriding[0], reason, None
+        if native:
+            return NATIVE, "transformers has it, and no plugin declares that it overrides it", None
+        unusable = [offer for offer in offers if self._standing(offer) == "unusable"]
+        if unusable:
+            return unusable[0], "the only plugin that claims it cannot be used here", None
+        return None, "nobody has it", None
+
+    def _overrides(self, offer: Offer) -> bool:
+        declared = self._declare(offer)
+        specifier = getattr(getattr(declared, "architecture", None), "overrides_native", None)
+        if specifier is None:
+            return False
+        from packaging.specifiers import SpecifierSet
+
+        return SpecifierSet(specifier).contains(self._version, prereleases=True)
+
+    def near(self, name: str) -> tuple[str, ...]:
+        """Return up to three names that look like this one, plugins' and transformers' own."""
+        known = sorted({*self._by_name, *self.native})
+        return tuple(difflib.get_close_matches(name, known, n=3, cutoff=0.75))
+
+
+def unknown_switches(switches: Switches, registries: Sequence[Registry]) -> tuple[tuple[str, str], ...]:
+    """Return `(variable, name)` for each name in the switches that nothing installed answers to."""
+    offers = [offer for registry in registries for offer in registry.offers]
+    known = {_normal(offer.distribution) for offer in offers} | {_normal(offer.name) for offer in offers}
+    pairs = {(_normal(offer.name), _normal(offer.distribution)) for offer in offers}
+    native = {_normal(name) for registry in registries for name in registry.native}
+    found = [("AUTOREG_DISABLE", name) for name in sorted(switches.disable) if _normal(name) not in known]
+    found += [("AUTOREG_ONLY", name) for name in sorted(switches.only) if _normal(name) not in known]
+    for name, distribution in sorted(switches.prefer.items()):
+        answers = distribution == NATIVE and _normal(name) in known | native
+        if not answers and (_normal(name), _normal(distribution)) not in pairs:
+            found.append(("AUTOREG_PREFER", f"{name}={distribution}"))
+    return tuple(found)
+
+
+def _normal(name: str) -> str:
+    return name.replace("_", "-").replace(".", "-").lower()
