@@ -20,9 +20,9 @@ from types import ModuleType
 from typing import Any, Protocol
 
 from autoreg.architecture import Architecture, BackendRefs, ClassRef, ModelRefs
-from autoreg.errors import PluginError
+from autoreg.errors import PluginError, RemoteCodeError
 
-__all__ = ["Bridge", "Plugins"]
+__all__ = ["Bridge", "Plugins", "snapshot"]
 
 _AUTO = "transformers.models.auto."
 # Where transformers keeps each kind of processing class: module, mapping, and our field of `Architecture`.
@@ -57,8 +57,8 @@ class Plugins(Protocol):
     def imported(self) -> Iterable[str]:
         """Return the model types whose plugin's package this process has imported already."""
 
-    def forbid(self, reference: str, source: object, options: Mapping[str, Any]) -> type | None:
-        """Judge remote code: None to let it run, a local class to use instead, or raise `RemoteCodeError`."""
+    def owner_of(self, source: Any, options: Mapping[str, Any]) -> Architecture | None:
+        """Return the architecture of the plugin that owns a checkpoint, if one does."""
 
 
 class _Content(dict[Any, Any]):
@@ -342,8 +342,17 @@ class Bridge:
 
         @functools.wraps(run)
         def judged(class_reference: str, pretrained_model_name_or_path: Any, *rest: Any, **options: Any) -> Any:
-            local = self.plugins.forbid(class_reference, pretrained_model_name_or_path, options)
-            return _Local(local) if local else run(class_reference, pretrained_model_name_or_path, *rest, **options)
+            owner = self.plugins.owner_of(pretrained_model_name_or_path, options)
+            if owner is None:
+                return run(class_reference, pretrained_model_name_or_path, *rest, **options)
+            if module.__name__.endswith("tokenization_auto") and owner.tokenizer is not None:
+                return _Local(self.load(owner.model_type, owner.tokenizer))
+            raise RemoteCodeError(
+                source=str(pretrained_model_name_or_path),
+                auto_class=class_reference.rpartition(".")[2],
+                reference=class_reference,
+                owner=owner.model_type,
+            )
 
         self._put(module, _REMOTE_CODE, judged)
 
@@ -481,6 +490,22 @@ class Bridge:
         except (PluginError, ValueError):
             return
 
+    # --- checkpoints of a native model type that a plugin claims ------------------------------------
+
+    def claimed_config_class(self, architecture: Architecture) -> Any:
+        """Return the config class of a claimed checkpoint: the plugin's, or transformers' for the model type."""
+        from transformers import CONFIG_MAPPING
+
+        if architecture.config is not None:
+            return self.load(architecture.model_type, architecture.config)
+        return CONFIG_MAPPING[architecture.model_type]
+
+    def claiming(self, auto_class: Any, architecture: Architecture, references: ModelRefs) -> Any:
+        """Return the Auto class with a mapping of one entry, so that nothing else of that model type changes."""
+        config = self.claimed_config_class(architecture)
+        mapping = {config: self.model_classes(architecture, references)}
+        return type(auto_class.__name__, (auto_class,), {"_model_mapping": mapping, "__module__": "autoreg"})
+
     # --- without the lazy mappings -----------------------------------------------------------------
 
     def register(self, model_type: str) -> None:
@@ -530,6 +555,77 @@ class _Local:
         return self._local.from_pretrained(*inputs, **options)
 
 
+HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "proxies", "revision", "subfolder", "token")
+"""The keywords of `from_pretrained` that say where files come from."""
+
+
+def auto_class_named(name: str) -> Any | None:
+    """Return transformers' own Auto class of this name; None if it has none."""
+    import transformers
+
+    found = getattr(transformers, name, None) if name.startswith("Auto") else None
+    ours = isinstance(found, type) and found.__module__.startswith(_AUTO)
+    return found if ours and hasattr(found, "from_pretrained") else None
+
+
+def pin_revision(source: Any, options: dict[str, Any]) -> None:
+    """Resolve the revision of a hub id once, as transformers does, so that no file is asked for twice."""
+    from transformers.utils import resolve_revision
+
+    known = {name: options[name] for name in ("token", "local_files_only", "cache_dir") if options.get(name)}
+    revision = resolve_revision(source, options.get("revision"), **known)
+    if revision is not None:
+        options["revision"] = revision
+
+
+def has_model_type(model_type: str) -> bool:
+    """Say whether transformers, a plugin or the user's own `register` has the model type."""
+    from transformers import CONFIG_MAPPING
+
+    return model_type in CONFIG_MAPPING
+
+
+def has_head(auto_class: Any, bridge: Bridge, architecture: Architecture) -> bool:
+    """Say whether somebody registered a class of this Auto class for the architecture's config."""
+    return bridge.config(architecture.model_type) in auto_class._model_mapping
+
+
+def overriding_class(auto_class: Any, model_type: str | None) -> type | None:
+    """Return the class outside transformers that somebody registered for one of transformers' own model types."""
+    from transformers import CONFIG_MAPPING
+
+    native = getattr(CONFIG_MAPPING, "_mapping", {})
+    if model_type not in native:
+        return None
+    config = CONFIG_MAPPING[model_type]
+    registered = auto_class._model_mapping[config] if config in auto_class._model_mapping._extra_content else config
+    found = registered[0] if isinstance(registered, tuple) else registered
+    return None if found.__module__.startswith("transformers.") else found
+
+
+def load_backbone(auto_class: Any, source: Any, *inputs: Any, **options: Any) -> Any:
+    """Load a backbone from a folder, past the question to the hub whether there is such a repository."""
+    plain = next(parent for parent in auto_class.__mro__ if parent.__name__ == "_BaseAutoModelClass")
+    options.pop("use_timm_backbone", None)
+    return plain.from_pretrained.__func__(auto_class, source, *inputs, **options)
+
+
+def tokenizer_class_name(source: Any, options: Mapping[str, Any]) -> str | None:
+    """Return the `tokenizer_class` that the checkpoint's tokenizer_config.json names."""
+    from transformers.models.auto.tokenization_auto import get_tokenizer_config
+
+    known = {name: options[name] for name in HUB_OPTIONS if name in options}
+    name = get_tokenizer_config(source, **known).get("tokenizer_class")
+    return name if isinstance(name, str) else None
+
+
+def has_tokenizer_class(name: str) -> bool:
+    """Say whether transformers or a plugin has a tokenizer class of this name."""
+    from transformers.models.auto.tokenization_auto import tokenizer_class_from_name
+
+    return tokenizer_class_from_name(name) is not None
+
+
 def auto_classes(module: ModuleType) -> Iterator[tuple[str, Any]]:
     """Yield each Auto class for models that a module of transformers defines."""
     for name, value in vars(module).items():
@@ -551,3 +647,28 @@ def _forget_conversion(table: Any, model_type: str) -> None:
     # transformers offers no way back from `register_checkpoint_conversion_mapping`.
     getattr(table, "_checkpoint_conversion_mapping_cache", {}).pop(model_type, None)
     getattr(table, "USER_REGISTERED_MAPPINGS", set()).discard(model_type)
+
+
+def snapshot() -> Callable[[], None]:
+    """Remember all that is registered in transformers now; return the function that puts it back.
+
+    To be taken and used while no bridge is installed. Where transformers is first imported in between,
+    what is put back is what it comes with: nothing registered.
+    """
+    before = {name: dict(table) for name, table in _tables()}
+
+    def put_back() -> None:
+        for name, table in _tables():
+            table.clear()
+            table.update(before.get(name, {}))
+
+    return put_back
+
+
+def _tables() -> Iterator[tuple[str, dict[Any, Any]]]:
+    """Yield every table of transformers' that registering writes to, under a name that stays the same."""
+    for name in (f"{_AUTO}configuration_auto", f"{_AUTO}modeling_auto", *_PROCESSING):
+        for attribute, value in list(vars(sys.modules[name]).items()) if name in sys.modules else ():
+            table = value if attribute.startswith("REGISTERED_") else getattr(value, "_extra_content", None)
+            if isinstance(table, dict):
+                yield f"{name}.{attribute}", table

@@ -8,7 +8,7 @@ composes its sentence without loading anything.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 __all__ = [
     "AutoregError",
@@ -19,8 +19,12 @@ __all__ = [
     "DeclarationError",
     "PluginError",
     "RemoteCodeError",
+    "StrictError",
     "UnknownArchitectureError",
 ]
+
+
+_Error = TypeVar("_Error", bound="AutoregError")
 
 
 class AutoregWarning(UserWarning):
@@ -34,11 +38,17 @@ class AutoregError(Exception):
         super().__init__()
         self.__dict__.update(fields)
 
+    def again(self: _Error) -> _Error:
+        """Return a copy to raise, with the same cause: one raised twice would collect both tracebacks."""
+        copy = _rebuild(type(self), self.__dict__)
+        copy.__cause__ = self.__cause__
+        return copy
+
     def __reduce__(self) -> tuple[Callable[..., AutoregError], tuple[type[AutoregError], dict[str, Any]]]:
         return _rebuild, (type(self), self.__dict__)
 
 
-def _rebuild(kind: type[AutoregError], fields: dict[str, Any]) -> AutoregError:
+def _rebuild(kind: type[_Error], fields: dict[str, Any]) -> _Error:
     error = kind.__new__(kind)
     error.__dict__.update(fields)
     return error
@@ -254,3 +264,19 @@ class CheckpointError(AutoregError, ValueError):
 
 class CheckpointNotFoundError(CheckpointError, OSError):
     """Nothing is there: a path that does not exist, or a folder without the file that is needed."""
+
+
+class StrictError(AutoregError, ValueError):
+    """A warning, where AUTOREG_STRICT makes every warning an error.
+
+    Attributes:
+        message: what the warning would have said.
+    """
+
+    message: str
+
+    def __init__(self, *, message: str) -> None:
+        super().__init__(message=message)
+
+    def __str__(self) -> str:
+        return _lines(self.message, "(AUTOREG_STRICT is set, which makes this warning an error.)")

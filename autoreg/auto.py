@@ -1,0 +1,322 @@
+"""The drop-in Auto classes.
+
+Each is a thin subclass of the class of the same name in the installed transformers, made when it is first
+asked for. It adds what transformers does not say: errors that name the plugin, the package or the file;
+code from a checkpoint never runs by accident; a plugin may own checkpoints of a native model type.
+Everything else is inherited: same arguments, same results.
+
+Depth: classes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from autoreg import bridge, natives, runtime
+from autoreg.architecture import Architecture, ClassRef
+from autoreg.checkpoint import ConfigFile, read_config
+from autoreg.discovery import CLAIMS
+from autoreg.errors import (
+    AutoregError,
+    CheckpointError,
+    CheckpointNotFoundError,
+    RemoteCodeError,
+    UnknownArchitectureError,
+)
+from autoreg.registry import Choice
+
+__all__ = ["drop_in"]
+
+_FIELDS = {
+    "AutoTokenizer": "tokenizer",
+    "AutoProcessor": "processor",
+    "AutoFeatureExtractor": "feature_extractor",
+    "AutoImageProcessor": "image_processor",
+    "AutoVideoProcessor": "video_processor",
+}
+
+
+@lru_cache(maxsize=None)
+def drop_in(name: str) -> type:
+    """Return autoreg's Auto class of this name, made once.
+
+    Raises:
+        AttributeError: the installed transformers has no such Auto class.
+    """
+    native = bridge.auto_class_named(name)
+    if native is None:
+        raise AttributeError(f"module 'autoreg' has no attribute {name!r}; nor has the installed transformers")
+    parents = (_BackboneFace,) if name == "AutoBackbone" else (_FACES.get(name, _ModelFace),)
+    doc = f"autoreg's drop-in for `transformers.{name}`: same arguments, same results.\n\n{native.__doc__}"
+    return type(name, (*parents, native), {"__module__": "autoreg", "__doc__": doc, "__qualname__": name})
+
+
+class _Request:
+    """One call of `from_pretrained`: what was asked for, what the checkpoint says, who owns it."""
+
+    def __init__(self, auto_class: str, source: Any, options: dict[str, Any]) -> None:
+        self.auto_class = auto_class
+        self.source = source
+        self.options = options
+        self.runtime = runtime.use()
+        self.given = options.get("config")
+        self.file: ConfigFile | None = None
+        if not hasattr(self.given, "model_type") and not options.get("gguf_file"):
+            bridge.pin_revision(source, options)
+            self.file = read_config(source, options)
+        self.choice = self._choose()
+
+    @property
+    def model_type(self) -> str | None:
+        return self.file.model_type if self.file else getattr(self.given, "model_type", None)
+
+    def _choose(self) -> Choice | None:
+        architectures = self.file.architectures if self.file else getattr(self.given, "architectures", None) or ()
+        choice = self.runtime.owner(self.model_type, architectures)
+        if choice is None and self._unheard_of() and self.runtime.rescan():
+            choice = self.runtime.owner(self.model_type, architectures)
+        return choice
+
+    def _unheard_of(self) -> bool:
+        return self.file is not None and bool(self.model_type) and not bridge.has_model_type(str(self.model_type))
+
+    def architecture(self) -> Architecture | None:
+        """Return the owner's declaration, registered by hand where the lazy mappings could not be installed."""
+        if self.choice is None:
+            return None
+        architecture = self.runtime.declaration(self.choice)
+        if self.choice.offer is not None and self.choice.offer.group != CLAIMS:
+            self.runtime.prepare(architecture.model_type)
+        return architecture
+
+    def settle_trust(self) -> None:
+        """Let code from the checkpoint run only where the caller said so and no plugin owns the checkpoint."""
+        if self.choice is not None or self.options.get("trust_remote_code") is None:
+            self.options["trust_remote_code"] = False
+
+    def check_known(self) -> None:
+        """Raise where the config alone shows that nothing here can load it."""
+        if self.choice is not None or self.file is None or not self._unheard_of():
+            return
+        remote = self.file.remote_code(self.auto_class) or self.file.remote_code("AutoConfig")
+        if remote and self.options.get("trust_remote_code"):
+            return
+        if remote and not self.file.requires:
+            raise RemoteCodeError(source=str(self.source), auto_class=self.auto_class, reference=remote)
+        raise self.runtime.unknown(str(self.model_type), file=self.file.file, requires=self.file.requires)
+
+    def check_head(self, auto_class: Any, architecture: Architecture) -> None:
+        """Raise where the owner has no class for this Auto class; transformers' own message takes seconds."""
+        if self.auto_class in architecture.models or bridge.has_head(auto_class, self.runtime.bridge, architecture):
+            return
+        raise no_head(self.auto_class, architecture, self.choice, source=str(self.source))
+
+    def explain(self, error: Exception) -> AutoregError | None:
+        """Return the sentence that transformers' error lacks, where there is one."""
+        if isinstance(error, ValueError) and "trust_remote_code" in str(error):
+            owner = self.choice.offer.owner if self.choice and self.choice.offer else ""
+            reference = self.file.remote_code(self.auto_class) if self.file else ""
+            return RemoteCodeError(
+                source=str(self.source), auto_class=self.auto_class, reference=reference or "auto_map", owner=owner
+            )
+        if self.file is not None and self.file.model_type is None and isinstance(error, (ValueError, KeyError)):
+            return _no_model_type(self.file, self.auto_class)
+        if self.file is None and isinstance(error, OSError) and os.path.isdir(self.source):
+            return _no_config(os.fspath(self.source))
+        return None
+
+
+def no_head(auto_class: str, architecture: Architecture, choice: Choice | None, *, source: str = "") -> AutoregError:
+    """Return the error for an architecture that has no class for this Auto class."""
+    owner = choice.offer.owner if choice and choice.offer else "its plugin"
+    heads = ", ".join(architecture.models) or "none"
+    problem = f"{architecture.model_type!r} has no class for {auto_class}."
+    return UnknownArchitectureError(
+        name=auto_class, source=source, problem=problem, notes=(f"{owner} declares it with: {heads}.",)
+    )
+
+
+def _no_model_type(file: ConfigFile, auto_class: str) -> CheckpointError:
+    known = [name for name in file.architectures if name in natives.class_names()]
+    if known:
+        advice = (
+            f"Its `architectures` names {known[0]}: load it with that class, transformers.{known[0]}.from_pretrained"
+            f"({file.source!r}), or add the line \"model_type\" to the file."
+        )
+    else:
+        advice = "Add the line \"model_type\" to the file, or load the checkpoint with the class that saved it."
+    problem = f"there is no `model_type` in it, so {auto_class} cannot tell which architecture this is."
+    return CheckpointError(file=file.file, problem=problem, advice=advice)
+
+
+def _no_config(folder: str) -> CheckpointNotFoundError:
+    held = sorted(os.listdir(folder))
+    listed = ", ".join(held[:6]) + (", …" if len(held) > 6 else "") if held else "nothing"
+    return CheckpointNotFoundError(
+        file=folder,
+        problem="the folder has no config.json.",
+        advice=f"It holds {listed}. Point to the folder that save_pretrained wrote.",
+    )
+
+
+class _Face:
+    """What every Auto class of autoreg adds to transformers'."""
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, *inputs: Any, **kwargs: Any) -> Any:
+        """Load from a folder or a hub id, as the class of the same name in transformers does. Depth: classes.
+
+        Raises:
+            UnknownArchitectureError: nobody has the model type, or this head of it.
+            ConflictError: several plugins have it.
+            PluginError: its plugin cannot be used.
+            RemoteCodeError: only code from the checkpoint could load it, and that was not allowed.
+            CheckpointError: config.json is missing or cannot be right.
+        """
+        request = _Request(cls.__name__, pretrained_model_name_or_path, kwargs)
+        architecture = request.architecture()
+        request.check_known()
+        request.settle_trust()
+        with runtime.loading(request.choice):
+            try:
+                return cls._load(request, architecture, inputs)
+            except AutoregError:
+                raise
+            except Exception as error:
+                explained = request.explain(error)
+                if explained is None:
+                    raise
+                raise explained from error
+
+    @classmethod
+    def _load(cls, request: _Request, architecture: Architecture | None, inputs: tuple[Any, ...]) -> Any:
+        return cls._inherited(request.source, *inputs, **request.options)
+
+    @classmethod
+    def _inherited(cls, source: Any, *inputs: Any, **options: Any) -> Any:
+        return super().from_pretrained(source, *inputs, **options)  # type: ignore[misc]  # of the class mixed in
+
+
+class _ConfigFace(_Face):
+    @classmethod
+    def _load(cls, request: _Request, architecture: Architecture | None, inputs: tuple[Any, ...]) -> Any:
+        if architecture is None or not architecture.architectures or architecture.config is None:
+            return cls._inherited(request.source, *inputs, **request.options)
+        config: Any = request.runtime.bridge.load(architecture.model_type, architecture.config)
+        request.options.pop("trust_remote_code")
+        return config.from_pretrained(request.source, **request.options)
+
+    @classmethod
+    def for_model(cls, model_type: str, *args: Any, **kwargs: Any) -> Any:
+        """Return the config of a model type with these fields, as `transformers.AutoConfig.for_model`."""
+        known = runtime.use()
+        if known.owner(model_type, ()) is not None:
+            known.architecture(model_type)
+            known.prepare(model_type)
+        elif not bridge.has_model_type(model_type):
+            raise known.unknown(model_type)
+        return super().for_model(model_type, *args, **kwargs)  # type: ignore[misc]  # of the class mixed in
+
+
+class _ModelFace(_Face):
+    @classmethod
+    def _load(cls, request: _Request, architecture: Architecture | None, inputs: tuple[Any, ...]) -> Any:
+        if architecture is None:
+            request.runtime.warn_of_override(bridge.overriding_class(cls, request.model_type), request.model_type)
+            return cls._inherited(request.source, *inputs, **request.options)
+        if not architecture.architectures:
+            request.check_head(cls, architecture)
+            return cls._inherited(request.source, *inputs, **request.options)
+        request.options["config"] = _claimed_config(request, architecture)
+        return cls._claiming(request.runtime, architecture, request.choice)._inherited(
+            request.source, *inputs, **request.options
+        )
+
+    @classmethod
+    def _claiming(cls, known: runtime.Runtime, architecture: Architecture, choice: Choice | None) -> Any:
+        """Return this Auto class with one entry: the claimed checkpoint's config and the plugin's model."""
+        references = architecture.models.get(cls.__name__)
+        if references is None:
+            raise no_head(cls.__name__, architecture, choice)
+        return known.bridge.claiming(cls, architecture, references)
+
+    @classmethod
+    def from_config(cls, config: Any, **kwargs: Any) -> Any:
+        """Build a model with random weights from a config, as the class of the same name in transformers does.
+
+        Raises:
+            UnknownArchitectureError: nobody has the config's model type, or this head of it.
+            ConflictError, PluginError, RemoteCodeError: as for `from_pretrained`.
+        """
+        request = _Request(cls.__name__, getattr(config, "name_or_path", ""), {**kwargs, "config": config})
+        architecture = request.architecture()
+        request.settle_trust()
+        del request.options["config"]
+        target: Any = cls
+        if architecture is not None and architecture.architectures:
+            target = cls._claiming(request.runtime, architecture, request.choice)
+        elif architecture is not None:
+            request.check_head(cls, architecture)
+        return target._inherited_from_config(config, **request.options)
+
+    @classmethod
+    def _inherited_from_config(cls, config: Any, **options: Any) -> Any:
+        return super().from_config(config, **options)  # type: ignore[misc]  # of the class mixed in
+
+
+def _claimed_config(request: _Request, architecture: Architecture) -> Any:
+    """Return the config for a claimed checkpoint, taking the keywords that are its fields."""
+    if request.given is not None:
+        return request.given
+    config_class = request.runtime.bridge.claimed_config_class(architecture)
+    ours = {"dtype", "torch_dtype", "quantization_config", "trust_remote_code"}
+    given = {name: value for name, value in request.options.items() if name not in ours}
+    config, left = config_class.from_pretrained(request.source, return_unused_kwargs=True, **given)
+    hub = {name: request.options[name] for name in bridge.HUB_OPTIONS if name in request.options}
+    kept = {name: request.options[name] for name in ours if name in request.options}
+    request.options.clear()
+    request.options.update({**left, **hub, **kept})
+    return config
+
+
+class _BackboneFace(_ModelFace):
+    @classmethod
+    def _inherited(cls, source: Any, *inputs: Any, **options: Any) -> Any:
+        # transformers asks the hub whether the repository exists, and takes a folder for a timm model.
+        if os.path.isdir(source):
+            return bridge.load_backbone(cls, source, *inputs, **options)
+        return super()._inherited(source, *inputs, **options)
+
+
+class _ProcessingFace(_Face):
+    @classmethod
+    def _load(cls, request: _Request, architecture: Architecture | None, inputs: tuple[Any, ...]) -> Any:
+        declared = getattr(architecture, _FIELDS[cls.__name__], None)
+        if architecture is not None and isinstance(declared, ClassRef) and cls._prefers(request, architecture):
+            local: Any = request.runtime.bridge.load(architecture.model_type, declared)
+            request.options.pop("trust_remote_code", None)
+            return local.from_pretrained(request.source, *inputs, **request.options)
+        return cls._inherited(request.source, *inputs, **request.options)
+
+    @classmethod
+    def _prefers(cls, request: _Request, architecture: Architecture) -> bool:
+        """Say whether the declared class is to be used without asking transformers."""
+        return bool(architecture.architectures)
+
+
+class _TokenizerFace(_ProcessingFace):
+    @classmethod
+    def _prefers(cls, request: _Request, architecture: Architecture) -> bool:
+        # A name that transformers does not know silently becomes a `TokenizersBackend`.
+        name = bridge.tokenizer_class_name(request.source, request.options)
+        return bool(architecture.architectures) or (name is not None and not bridge.has_tokenizer_class(name))
+
+
+_FACES: Mapping[str, type[_Face]] = {
+    "AutoConfig": _ConfigFace,
+    "AutoTokenizer": _TokenizerFace,
+    **{name: _ProcessingFace for name in _FIELDS if name != "AutoTokenizer"},
+}

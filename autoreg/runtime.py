@@ -1,0 +1,425 @@
+"""The process: environment variables, the lock, `activate()`, `isolated()`, warnings.
+
+Here the registry, discovery and the bridge meet. Everything that a process remembers is in one
+`Runtime`; the module-level functions act on the current one.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import re
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from autoreg import discovery, natives
+from autoreg.bridge import Bridge, snapshot
+from autoreg.checkpoint import read_config
+from autoreg.discovery import Broken, Declared, Offer
+from autoreg.errors import AutoregWarning, ConflictError, PluginError, StrictError, UnknownArchitectureError
+from autoreg.registry import NATIVE, Choice, Registry, Switches, unknown_switches
+
+if TYPE_CHECKING:
+    from autoreg.architecture import Architecture, ClassRef
+
+__all__ = ["Runtime", "activate", "current", "isolated"]
+
+# By-name look-ups of these kinds reach plugins that nobody has used yet; probing for any other name in
+# `transformers` (as many libraries do) must not load every plugin's declaration.
+_KINDS = re.compile(r"(Tokenizer|TokenizerFast|Processor|FeatureExtractor|Config|Model|Backbone|For[A-Z]\w*)$")
+
+
+class Runtime:
+    """What this process knows: the offers, the declarations loaded so far, the bridge."""
+
+    def __init__(self) -> None:
+        self.bridge = Bridge(self)
+        self.active = 0
+        self._declared: dict[Offer, Declared | Broken] = {}
+        self._warned: set[str] = set()
+        self._registered: set[str] = set()
+        self._names: dict[str, tuple[tuple[Offer, ClassRef], ...]] = {}
+
+    # --- the registries ----------------------------------------------------------------------------
+
+    @cached_property
+    def switches(self) -> Switches:
+        """The user's environment variables, as they were at the first look-up."""
+        return Switches(
+            prefer=dict(self._preferences()),
+            disable=frozenset(_listed("AUTOREG_DISABLE")),
+            only=frozenset(_listed("AUTOREG_ONLY")),
+        )
+
+    def _preferences(self) -> Iterator[tuple[str, str]]:
+        for item in _listed("AUTOREG_PREFER"):
+            name, equals, distribution = map(str.strip, item.partition("="))
+            if name and equals and distribution:
+                yield name, distribution
+            else:
+                self.warn(f'AUTOREG_PREFER holds {item!r}, which is not of the form "model_type=distribution"')
+
+    @cached_property
+    def _registries(self) -> tuple[Registry, Registry]:
+        offers = discovery.scan()
+        version = _transformers_version()
+        types = Registry(
+            (offer for offer in offers if offer.group == discovery.MODEL_TYPES),
+            native=natives.model_types(),
+            switches=self.switches,
+            version=version,
+            declare=self.declare,
+        )
+        claims = Registry(
+            (offer for offer in offers if offer.group == discovery.CLAIMS),
+            native=natives.class_names(),
+            switches=self.switches,
+            version=version,
+            declare=self.declare,
+        )
+        for variable, name in unknown_switches(self.switches, (types, claims)):
+            self.warn(f"{variable} names {name!r}, and nothing installed answers to it (see `autoreg list`)")
+        return types, claims
+
+    @property
+    def types(self) -> Registry:
+        """Who owns which model type."""
+        return self._registries[0]
+
+    @property
+    def claims(self) -> Registry:
+        """Who claims which class name in a checkpoint's `architectures`."""
+        return self._registries[1]
+
+    def rescan(self) -> bool:
+        """Look at the installed distributions again; say whether there are other offers than before."""
+        before = {*self.types.offers, *self.claims.offers}
+        del self._registries
+        self._names.clear()
+        return {*self.types.offers, *self.claims.offers} != before
+
+    def declare(self, offer: Offer) -> Declared | Broken:
+        """Return what the offer's plugin declares, loaded once. Depth: declaration."""
+        if offer not in self._declared:
+            declared = discovery.declare(offer)
+            self._declared.setdefault(offer, declared)
+            for remark in self._declared[offer].remarks:
+                self.warn(f"{offer.owner}: {remark}; every process that looks it up pays for that")
+        return self._declared[offer]
+
+    def declaration(self, choice: Choice) -> Architecture:
+        """Return the winner's architecture; raise what stands against it."""
+        if choice.conflict is not None:
+            raise choice.conflict
+        if choice.offer is None:
+            raise LookupError(f"{choice.name} belongs to {choice.winner}")
+        declared = self.declare(choice.offer)
+        if isinstance(declared, Broken):
+            raise declared.error.again() from declared.error.__cause__
+        return declared.architecture
+
+    # --- what the bridge asks (bridge.Plugins) -----------------------------------------------------
+
+    def owns(self, model_type: str) -> bool:
+        """Say whether a look-up of the model type is a plugin's to answer (be it with an error)."""
+        if model_type not in self.types:
+            return False
+        choice = self.types.choose(model_type)
+        if choice.winner == NATIVE and choice.native:
+            self._warn_of_losers(choice)
+        return choice.offer is not None or choice.conflict is not None
+
+    def native(self, model_type: str) -> bool:
+        """Say whether AUTOREG_PREFER demands transformers' own."""
+        return self.switches.prefer.get(model_type) == NATIVE
+
+    def architecture(self, model_type: str) -> Architecture:
+        """Return the winner's declaration; raise `ConflictError` or `PluginError`."""
+        return self.declaration(self.types.choose(model_type))
+
+    def failure(self, model_type: str, declared: str, error: BaseException) -> PluginError:
+        """Return the error that blames the plugin for a class that cannot be used."""
+        offer = self._offer(model_type)
+        problem = str(error) if isinstance(error, (TypeError, LookupError)) else f"{type(error).__name__}: {error}"
+        return offer.error(problem, declared=declared)
+
+    def _offer(self, name: str) -> Offer:
+        offer = self.types.choose(name).offer
+        if offer is not None:
+            return offer
+        # A claim's model type is transformers' own; the offer is that of the class name.
+        return next(
+            offer
+            for offer, declared in self._declared.items()
+            if isinstance(declared, Declared) and declared.architecture.model_type == name
+        )
+
+    def named(self, class_name: str) -> tuple[str, ClassRef] | None:
+        """Return the model type and reference that declare a class of this name; raise `ConflictError`."""
+        if not _KINDS.search(class_name):
+            return None
+        own = self._own(class_name)
+        if own is not None:
+            return own
+        if class_name not in self._names:
+            self._names[class_name] = self._declaring(class_name)
+        found = self._names[class_name]
+        if len({reference for _, reference in found}) > 1:
+            found = self._settled(class_name, found)
+        return (found[0][0].name, found[0][1]) if found else None
+
+    def _own(self, class_name: str) -> tuple[str, ClassRef] | None:
+        """Return the class of that name of the very architecture that is being loaded, if it has one."""
+        choice = _loading.get()
+        if choice is None or choice.offer is None:
+            return None
+        found = next(self._matches(choice.offer, class_name), None)
+        return None if found is None else (found[0].name, found[1])
+
+    def _declaring(self, class_name: str) -> tuple[tuple[Offer, ClassRef], ...]:
+        """Find who declares the name: among the plugins in use first, then those with a like model type, then all."""
+        usable = [offer for choice in map(self.types.choose, self._type_names()) if (offer := choice.offer)]
+        letters = _letters(class_name)
+        in_use = [offer for offer in usable if offer in self._declared]
+        alike = [offer for offer in usable if letters.startswith(_letters(offer.name))]
+        for group in (in_use, alike, usable):
+            found = tuple(match for offer in group for match in self._matches(offer, class_name))
+            if found:
+                return found
+        return ()
+
+    def _type_names(self) -> list[str]:
+        return sorted({offer.name for offer in self.types.offers})
+
+    def _matches(self, offer: Offer, class_name: str) -> Iterator[tuple[Offer, ClassRef]]:
+        declared = self.declare(offer)
+        if isinstance(declared, Declared):
+            for _, reference in declared.architecture.references():
+                if reference.name == class_name:
+                    yield offer, reference
+
+    def _settled(self, class_name: str, found: tuple[tuple[Offer, ClassRef], ...]) -> tuple[tuple[Offer, ClassRef], ...]:
+        preferred = self.switches.prefer.get(class_name)
+        chosen = tuple(match for match in found if match[0].distribution == preferred)
+        if chosen:
+            return chosen
+        owners = {offer.distribution: offer for offer, _ in found}.values()
+        claimants = tuple((offer.distribution, offer.version, offer.location) for offer in owners)
+        raise ConflictError(name=class_name, claimants=claimants)
+
+    def imported(self) -> Iterator[str]:
+        """Yield the model types whose plugin's package this process has imported already."""
+        for offer in self.types.offers:
+            if offer.module.partition(".")[0] in sys.modules and self.owns(offer.name):
+                yield offer.name
+
+    def owner_of(self, source: Any, options: Mapping[str, Any]) -> Architecture | None:
+        """Return the architecture of the plugin that owns the checkpoint, if one does."""
+        config = read_config(source, options)
+        choice = None if config is None else self.owner(config.model_type, config.architectures)
+        return None if choice is None else self.declaration(choice)
+
+    def owner(self, model_type: str | None, architectures: Iterable[str]) -> Choice | None:
+        """Return the choice of the plugin that owns a checkpoint with these two fields, if one does."""
+        for name in architectures:
+            if name in self.claims:
+                choice = self.claims.choose(name)
+                if choice.conflict is not None or choice.offer is not None:
+                    return choice
+        return self.types.choose(model_type) if model_type is not None and self.owns(model_type) else None
+
+    def unknown(self, model_type: str, *, file: str = "", requires: str = "") -> UnknownArchitectureError:
+        """Return the error for a model type that nobody has."""
+        off = [offer for offer, state in self.types.choose(model_type).candidates if state == "disabled"]
+        notes = tuple(
+            f"{offer.owner} declares it and is switched off by AUTOREG_DISABLE or AUTOREG_ONLY." for offer in off
+        )
+        problem = (
+            f"the model type {model_type!r} is neither one of transformers {_transformers_version()}'s own"
+            " nor declared by an installed plugin."
+        )
+        return UnknownArchitectureError(
+            name=model_type,
+            source=file,
+            problem=problem,
+            requires=requires,
+            notes=notes,
+            suggestions=self.types.near(model_type),
+        )
+
+    def prepare(self, model_type: str) -> None:
+        """Register one architecture by hand, where this transformers is not one that the bridge knows."""
+        if self.bridge.unknown and model_type not in self._registered:
+            self._registered.add(model_type)
+            self.bridge.register(model_type)
+
+    # --- warnings ----------------------------------------------------------------------------------
+
+    def warn(self, message: str) -> None:
+        """Warn once for each message, at the line of the caller outside autoreg and transformers.
+
+        Raises:
+            StrictError: with AUTOREG_STRICT=1, which makes every warning an error.
+        """
+        if message in self._warned:
+            return
+        self._warned.add(message)
+        if self.strict:
+            raise StrictError(message=message)
+        warnings.warn(message, AutoregWarning, stacklevel=_depth_of_caller())
+
+    @cached_property
+    def strict(self) -> bool:
+        """AUTOREG_STRICT: every warning is an error."""
+        text = os.environ.get("AUTOREG_STRICT", "").strip().lower()
+        if text not in ("", "0", "1", "false", "true", "no", "yes"):
+            message = f"AUTOREG_STRICT is {text!r}; it is 0 or 1, and 1 is assumed"
+            warnings.warn(message, AutoregWarning, stacklevel=_depth_of_caller())
+        return text not in ("", "0", "false", "no")
+
+    def warn_of_override(self, winner: type | None, model_type: str | None) -> None:
+        """Warn where a class outside transformers was put in the place of one of transformers' own."""
+        if winner is not None:
+            self.warn(
+                f"{model_type!r} is one of transformers' own, and {winner.__module__}.{winner.__name__} was registered"
+                f' in its place by some package. To load the native class, set AUTOREG_PREFER="{model_type}={NATIVE}".'
+            )
+
+    def _warn_of_losers(self, choice: Choice) -> None:
+        for offer, state in choice.candidates:
+            if state == "loses" and self.switches.prefer.get(choice.name) is None:
+                self.warn(
+                    f"{offer.owner} declares {choice.name!r}, which transformers has too: transformers' own is used."
+                    f' To use the plugin, set AUTOREG_PREFER="{choice.name}={offer.distribution}".'
+                )
+
+    # --- on and off --------------------------------------------------------------------------------
+
+    def hold(self) -> None:
+        """Install the bridge, if it is not."""
+        with _LOCK:
+            self.active += 1
+            if self.active == 1:
+                self.bridge.install()
+
+    def release(self) -> None:
+        """Uninstall the bridge, if nobody else holds it."""
+        with _LOCK:
+            self.active -= 1
+            if self.active == 0:
+                self.bridge.uninstall()
+                self.bridge = Bridge(self)
+
+
+_OURS = {"autoreg", "transformers", "contextlib", "functools"}
+_LOCK = threading.RLock()
+_loading: ContextVar[Choice | None] = ContextVar("the owner of the checkpoint that is being loaded", default=None)
+_current = Runtime()
+_used = False
+
+
+def current() -> Runtime:
+    """Return what this process knows."""
+    return _current
+
+
+def activate() -> Callable[[], None]:
+    """Make plain `transformers.Auto*`, and all that is built on them, see the installed plugins.
+
+    Imports nothing: where transformers is not imported yet, its mappings are prepared when it is.
+    Depth: metadata, at the first look-up.
+
+    Returns:
+        A function that undoes it. What users registered with `.register()` stays.
+    """
+    runtime = _current
+    runtime.hold()
+    undone = threading.Event()
+
+    def undo() -> None:
+        with _LOCK:
+            if not undone.is_set():
+                undone.set()
+                runtime.release()
+
+    return undo
+
+
+def use() -> Runtime:
+    """Return the current runtime, activated for good: what autoreg's own Auto classes stand on."""
+    global _used
+    if not _used:
+        with _LOCK:
+            if not _used:
+                _current.hold()
+                _used = True
+    return _current
+
+
+@contextmanager
+def isolated() -> Iterator[Runtime]:
+    """Look at the environment afresh inside the block, and put everything back after it.
+
+    Inside, the installed distributions and the environment variables are read again; activation is as it
+    was outside. Afterwards transformers' tables of registered classes are as they were, whatever was
+    activated, resolved or registered inside. For tests and notebooks; not for several threads at once.
+    """
+    global _current, _used
+    with _LOCK:
+        outer, used = _current, _used
+        if outer.active:
+            outer.bridge.uninstall()
+        put_back = snapshot()
+        _current = Runtime()
+        if outer.active:
+            _current.hold()
+    try:
+        yield _current
+    finally:
+        with _LOCK:
+            if _current.active:
+                _current.bridge.uninstall()
+            put_back()
+            _current, _used = outer, used
+            if outer.active:
+                outer.bridge = Bridge(outer)
+                outer.bridge.install()
+
+
+@contextmanager
+def loading(choice: Choice | None) -> Iterator[None]:
+    """Let by-name look-ups inside the block prefer the classes of this owner."""
+    token = _loading.set(choice)
+    try:
+        yield
+    finally:
+        _loading.reset(token)
+
+
+def _listed(variable: str) -> list[str]:
+    return [item.strip() for item in os.environ.get(variable, "").split(",") if item.strip()]
+
+
+def _transformers_version() -> str:
+    try:
+        return importlib.metadata.version("transformers")
+    except importlib.metadata.PackageNotFoundError:
+        return "0"
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def _depth_of_caller() -> int:
+    """Return the `stacklevel` of the first frame outside autoreg and transformers, seen from `warn`'s caller."""
+    frame, depth = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _OURS:
+        frame, depth = frame.f_back, depth + 1
+    return max(depth - 1, 1)
