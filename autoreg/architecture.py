@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from autoreg import natives
 from autoreg.errors import DeclarationError
@@ -260,7 +260,7 @@ def _backends(field: str, value: Reference | Mapping[str, Reference] | None) -> 
     return MappingProxyType(parsed)
 
 
-def _class_names(names: Iterable[str]) -> tuple[str, ...]:
+def _class_names(names: Iterable[Any]) -> tuple[str, ...]:
     listed = (names,) if isinstance(names, str) else tuple(names)
     for name in listed:
         if not isinstance(name, str) or not _CLASS_NAME.fullmatch(name):
@@ -286,7 +286,7 @@ def _conversions(value: Reference | None) -> ClassRef | str | None:
     return _optional("weight_conversions", value)
 
 
-def _line(field: str, text: str) -> str:
+def _line(field: str, text: Any) -> str:
     if not isinstance(text, str) or not text.isprintable():
         raise DeclarationError(field=field, value=text, problem="one line of printable text is needed")
     return text

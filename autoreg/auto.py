@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 from autoreg import bridge, natives, runtime
@@ -39,7 +39,7 @@ _FIELDS = {
 }
 
 
-@lru_cache(maxsize=None)
+@cache
 def drop_in(name: str) -> type:
     """Return autoreg's Auto class of this name, made once.
 
@@ -144,17 +144,18 @@ def _no_model_type(file: ConfigFile, auto_class: str) -> CheckpointError:
     if known:
         advice = (
             f"Its `architectures` names {known[0]}: load it with that class, transformers.{known[0]}.from_pretrained"
-            f"({file.source!r}), or add the line \"model_type\" to the file."
+            f'({file.source!r}), or add the line "model_type" to the file.'
         )
     else:
-        advice = "Add the line \"model_type\" to the file, or load the checkpoint with the class that saved it."
+        advice = 'Add the line "model_type" to the file, or load the checkpoint with the class that saved it.'
     problem = f"there is no `model_type` in it, so {auto_class} cannot tell which architecture this is."
     return CheckpointError(file=file.file, problem=problem, advice=advice)
 
 
 def _no_config(folder: str) -> CheckpointNotFoundError:
     held = sorted(os.listdir(folder))
-    listed = ", ".join(held[:6]) + (", …" if len(held) > 6 else "") if held else "nothing"
+    shown = 6
+    listed = ", ".join([*held[:shown], *(["…"] if len(held) > shown else [])]) or "nothing"
     return CheckpointNotFoundError(
         file=folder,
         problem="the folder has no config.json.",

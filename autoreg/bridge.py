@@ -11,11 +11,12 @@ Depth: installing is free (it waits until transformers is imported); a look-up r
 from __future__ import annotations
 
 import functools
+import importlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, ValuesView
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any, Protocol
 
@@ -110,7 +111,10 @@ class _Content(dict[Any, Any]):
         return self.setdefault(key, value)
 
     def get(self, key: Any, default: Any = None) -> Any:
-        return self[key] if key in self else default
+        try:
+            return self[key]
+        except KeyError:
+            return default
 
     def registered(self) -> dict[Any, Any]:
         """Return what was stored by others than the bridge."""
@@ -160,7 +164,7 @@ class _Models(_ByConfig):
             self.names.setdefault(model_type, names)
         return value
 
-    def values(self) -> ValuesView[Any]:
+    def values(self) -> Any:  # typeshed's `dict_values` cannot be named
         """Return the classes of every plugin that is in use, though its model was built without an Auto class."""
         for model_type in self.bridge.plugins.imported():
             self.bridge.notice(model_type, self)
@@ -284,6 +288,9 @@ class Bridge:
         self._watch.waiting.clear()
         while self._undo:
             self._undo.pop()()
+        self.unknown.clear()
+        self._configs.clear()
+        self._converted.clear()
 
     def _install_names(self, module: ModuleType) -> None:
         stored = getattr(module, "_objects", None)
@@ -384,7 +391,7 @@ class Bridge:
 
         if not issubclass(config, PreTrainedConfig):
             self._refuse(model_type, reference, "it is no PreTrainedConfig")
-        if config.model_type != model_type:
+        elif config.model_type != model_type:
             self._refuse(model_type, reference, f"its `model_type` is {config.model_type!r}, not {model_type!r}")
 
     def _refuse(self, model_type: str, reference: ClassRef, problem: str) -> None:
@@ -409,7 +416,9 @@ class Bridge:
         declared = getattr(model, "config_class", None)
         if isinstance(declared, str):
             # transformers reads it from the annotation `config: MyConfig`, a string under the future import.
-            problem = f"its `config_class` is the string {declared!r}; set `config_class = {declared}` in the class body"
+            problem = (
+                f"its `config_class` is the string {declared!r}; set `config_class = {declared}` in the class body"
+            )
             self._refuse(architecture.model_type, reference, problem)
         if expected is None or declared is None or issubclass(expected, declared):
             return
@@ -459,8 +468,8 @@ class Bridge:
                 raise self.plugins.failure(model_type, f"weight_conversions={wanted!r}", error)
             return inherited
         try:
-            found = wanted.load_object()
-            return list(found() if callable(found) else found)  # type: ignore[call-overload]  # checked by the try
+            found: Any = wanted.load_object()
+            return list(found() if callable(found) else found)
         except Exception as error:
             raise self.plugins.failure(model_type, f"weight_conversions={str(wanted)!r}", error) from error
 
@@ -513,13 +522,12 @@ class Bridge:
 
         For a transformers whose mappings the bridge does not recognise (`unknown` names what it missed).
         """
-        import transformers
-
+        transformers: Any = importlib.import_module("transformers")  # its `register` functions are not typed
         architecture = self.plugins.architecture(model_type)
         config = self.config(model_type)
         transformers.AutoConfig.register(model_type, config, exist_ok=True)
         for key in architecture.models:
-            auto_class = ClassRef.parse(key).load() if ":" in key else getattr(transformers, key)
+            auto_class: Any = ClassRef.parse(key).load() if ":" in key else getattr(transformers, key)
             auto_class.register(config, self.models(model_type, key), exist_ok=True)
         if architecture.tokenizer is not None:
             transformers.AutoTokenizer.register(config, self.processing(model_type, "tokenizer"), exist_ok=True)
@@ -570,7 +578,7 @@ def auto_class_named(name: str) -> Any | None:
 
 def pin_revision(source: Any, options: dict[str, Any]) -> None:
     """Resolve the revision of a hub id once, as transformers does, so that no file is asked for twice."""
-    from transformers.utils import resolve_revision
+    from transformers.utils.hub import resolve_revision
 
     known = {name: options[name] for name in ("token", "local_files_only", "cache_dir") if options.get(name)}
     revision = resolve_revision(source, options.get("revision"), **known)
@@ -595,7 +603,7 @@ def overriding_class(auto_class: Any, model_type: str | None) -> type | None:
     from transformers import CONFIG_MAPPING
 
     native = getattr(CONFIG_MAPPING, "_mapping", {})
-    if model_type not in native:
+    if model_type is None or model_type not in native:
         return None
     config = CONFIG_MAPPING[model_type]
     registered = auto_class._model_mapping[config] if config in auto_class._model_mapping._extra_content else config

@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from autoreg.errors import ConflictError
 
@@ -65,6 +65,9 @@ class Choice:
         return None if self.winner is None or isinstance(self.winner, str) else self.winner
 
 
+_Verdict: TypeAlias = "tuple[Offer | str | None, str, ConflictError | None]"
+
+
 class Registry:
     """Offers of one entry-point group by name, and the rules that choose between them.
 
@@ -112,14 +115,12 @@ class Registry:
         states = {id(offer): self._standing(offer) for offer in offers}
         able = [offer for offer in offers if states[id(offer)] == "able"]
         native = name in self.native
-        winner, reason, conflict = self._winner(name, able, native, offers)
+        winner, reason, conflict = self._winner(name, able, offers)
         for offer in able:
             fate = "wins" if offer is winner else "conflict" if conflict else "loses"
             states[id(offer)] = fate
         candidates = tuple((offer, states[id(offer)]) for offer in offers)
-        return Choice(
-            name=name, winner=winner, reason=reason, candidates=candidates, native=native, conflict=conflict
-        )
+        return Choice(name=name, winner=winner, reason=reason, candidates=candidates, native=native, conflict=conflict)
 
     def _standing(self, offer: Offer) -> str:
         names = {_normal(offer.distribution), _normal(offer.name)}
@@ -129,15 +130,17 @@ class Registry:
             return "disabled"
         return "unusable" if offer.unmet else "able"
 
-    def _winner(
-        self, name: str, able: list[Offer], native: bool, offers: list[Offer]
-    ) -> tuple[Offer | str | None, str, ConflictError | None]:
+    def _winner(self, name: str, able: list[Offer], offers: list[Offer]) -> _Verdict:
         preferred = self.switches.prefer.get(name)
         if preferred == NATIVE:
             return NATIVE, "AUTOREG_PREFER names transformers", None
         chosen = [offer for offer in able if preferred and _normal(offer.distribution) == _normal(preferred)]
         if chosen:
             return chosen[0], f"AUTOREG_PREFER names {chosen[0].distribution}", None
+        return self._by_rule(name, able, offers)
+
+    def _by_rule(self, name: str, able: list[Offer], offers: list[Offer]) -> _Verdict:
+        native = name in self.native
         overriding = [offer for offer in able if self._overrides(offer)] if native else able
         if len(overriding) > 1:
             claimants = tuple((offer.distribution, offer.version, offer.location) for offer in overriding)

@@ -204,7 +204,9 @@ class Runtime:
                 if reference.name == class_name:
                     yield offer, reference
 
-    def _settled(self, class_name: str, found: tuple[tuple[Offer, ClassRef], ...]) -> tuple[tuple[Offer, ClassRef], ...]:
+    def _settled(
+        self, class_name: str, found: tuple[tuple[Offer, ClassRef], ...]
+    ) -> tuple[tuple[Offer, ClassRef], ...]:
         preferred = self.switches.prefer.get(class_name)
         chosen = tuple(match for match in found if match[0].distribution == preferred)
         if chosen:
@@ -314,19 +316,37 @@ class Runtime:
             self.active -= 1
             if self.active == 0:
                 self.bridge.uninstall()
-                self.bridge = Bridge(self)
+
+    def suspend(self) -> None:
+        """Take the bridge out of transformers for a while."""
+        if self.active:
+            self.bridge.uninstall()
+
+    def resume(self) -> None:
+        """Put the bridge back, if somebody holds it."""
+        if self.active:
+            self.bridge.install()
 
 
 _OURS = {"autoreg", "transformers", "contextlib", "functools"}
 _LOCK = threading.RLock()
 _loading: ContextVar[Choice | None] = ContextVar("the owner of the checkpoint that is being loaded", default=None)
-_current = Runtime()
-_used = False
+
+
+class _Process:
+    """What is global to the process: the current runtime, and whether autoreg's own Auto classes hold it."""
+
+    def __init__(self) -> None:
+        self.runtime = Runtime()
+        self.used = False
+
+
+_PROCESS = _Process()
 
 
 def current() -> Runtime:
     """Return what this process knows."""
-    return _current
+    return _PROCESS.runtime
 
 
 def activate() -> Callable[[], None]:
@@ -338,7 +358,7 @@ def activate() -> Callable[[], None]:
     Returns:
         A function that undoes it. What users registered with `.register()` stays.
     """
-    runtime = _current
+    runtime = current()
     runtime.hold()
     undone = threading.Event()
 
@@ -353,13 +373,12 @@ def activate() -> Callable[[], None]:
 
 def use() -> Runtime:
     """Return the current runtime, activated for good: what autoreg's own Auto classes stand on."""
-    global _used
-    if not _used:
+    if not _PROCESS.used:
         with _LOCK:
-            if not _used:
-                _current.hold()
-                _used = True
-    return _current
+            if not _PROCESS.used:
+                _PROCESS.runtime.hold()
+                _PROCESS.used = True
+    return _PROCESS.runtime
 
 
 @contextmanager
@@ -369,27 +388,23 @@ def isolated() -> Iterator[Runtime]:
     Inside, the installed distributions and the environment variables are read again; activation is as it
     was outside. Afterwards transformers' tables of registered classes are as they were, whatever was
     activated, resolved or registered inside. For tests and notebooks; not for several threads at once.
+    Depth: metadata.
     """
-    global _current, _used
     with _LOCK:
-        outer, used = _current, _used
-        if outer.active:
-            outer.bridge.uninstall()
+        outer, used = _PROCESS.runtime, _PROCESS.used
+        outer.suspend()
         put_back = snapshot()
-        _current = Runtime()
-        if outer.active:
-            _current.hold()
+        _PROCESS.runtime = inner = Runtime()
+        for _ in range(outer.active):
+            inner.hold()
     try:
-        yield _current
+        yield inner
     finally:
         with _LOCK:
-            if _current.active:
-                _current.bridge.uninstall()
+            inner.suspend()
             put_back()
-            _current, _used = outer, used
-            if outer.active:
-                outer.bridge = Bridge(outer)
-                outer.bridge.install()
+            _PROCESS.runtime, _PROCESS.used = outer, used
+            outer.resume()
 
 
 @contextmanager

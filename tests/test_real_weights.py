@@ -323,12 +323,15 @@ def test_rxnfp_classifier_equals_plain_transformers(rxnfp_classifier: Path) -> N
 def test_a_config_without_model_type_is_refused(
     checkpoint: str, auto_class: type, request: pytest.FixtureRequest
 ) -> None:
-    """A config.json without model_type is named, with what is missing and the way round it."""
+    """A config.json without model_type is named, with what is missing and the way round it.
+
+    These two do not say which class was saved either, so the error can name none.
+    """
     folder = request.getfixturevalue(checkpoint)
     with pytest.raises(ValueError, match="model_type") as caught:
         auto_class.from_pretrained(folder)
     assert str(folder / "config.json") in str(caught.value)
-    assert re.search(r"Bert\w*\.from_pretrained", str(caught.value))
+    assert "class that saved it" in str(caught.value)
 
 
 def test_the_class_named_in_architectures_is_suggested(rxnfp_pretrained: Path, tmp_path: Path) -> None:

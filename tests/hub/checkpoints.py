@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors.torch import save_file
@@ -19,13 +19,12 @@ from transformers import (
     PreTrainedModel,
 )
 
-SEEDS = ("bert-base-cased", "gpt2", "facebook/bart-base")
 MOVED = {"bert-base-cased": "google-bert/bert-base-cased", "gpt2": "openai-community/gpt2"}
 OTHER_REVISION = "v1.0"
 
 # The hub's own config.json files, all fields. Of 768 hidden units and 12 layers, 48 and 2 are left: no file is
 # larger than 20 MB. The numbers of heads, tokens and positions are the real ones.
-BERT = {
+BERT: dict[str, Any] = {
     "architectures": ["BertForMaskedLM"],
     "attention_probs_dropout_prob": 0.1,
     "gradient_checkpointing": False,
@@ -46,7 +45,7 @@ BERT = {
     "use_cache": True,
     "vocab_size": 28996,
 }
-GPT2 = {
+GPT2: dict[str, Any] = {
     "activation_function": "gelu_new",
     "architectures": ["GPT2LMHeadModel"],
     "attn_pdrop": 0.1,
@@ -70,7 +69,7 @@ GPT2 = {
     "task_specific_params": {"text-generation": {"do_sample": True, "max_length": 50}},
     "vocab_size": 50257,
 }
-BART = {
+BART: dict[str, Any] = {
     "activation_dropout": 0.1,
     "activation_function": "gelu",
     "add_bias_logits": False,
@@ -117,6 +116,7 @@ BART = {
 }
 
 Tensors = dict[str, torch.Tensor]
+Config = TypeVar("Config", bound=PreTrainedConfig)
 
 
 def make_hub(root: Path) -> Path:
@@ -157,7 +157,7 @@ def make_bart(folder: Path, *, seed: int) -> None:
     _json(folder / "tokenizer_config.json", {"model_max_length": 1024})
 
 
-def _config(kind: type[PreTrainedConfig], fields: Mapping[str, Any]) -> PreTrainedConfig:
+def _config(kind: type[Config], fields: Mapping[str, Any]) -> Config:
     return kind.from_dict(dict(fields))
 
 

@@ -189,7 +189,7 @@ class _Server(ThreadingHTTPServer):
     hub: Hub
     daemon_threads = False  # server_close() waits for the answers still under way
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
+    def handle_error(self, request: object, client_address: object) -> None:
         """Stay silent: a client that goes away in the middle is what some tests are about."""
 
 
@@ -217,7 +217,9 @@ class _Handler(BaseHTTPRequestHandler):
             (_FILE, self._file),
         ):
             if match := pattern.fullmatch(url.path):
-                return self._moved(match) or answer(match)
+                if not self._moved(match):
+                    answer(match)
+                return
         raise NotFound("RepoNotFound", f"no route {url.path}")
 
     def _moved(self, match: re.Match[str]) -> bool:
@@ -276,7 +278,7 @@ class _Handler(BaseHTTPRequestHandler):
             for position in range(start, end, CHUNK):
                 self.wfile.write(stream.read(min(CHUNK, end - position)))
 
-    def _json(self, value: Any) -> None:
+    def _json(self, value: object) -> None:
         self._answer(200, {"Content-Type": "application/json"}, json.dumps(value).encode())
 
     def _not_found(self, error: NotFound) -> None:
@@ -303,7 +305,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, format: str, *args: object) -> None:
         """Print nothing."""
 
 

@@ -27,8 +27,8 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
         yield hub
 
 
-def _download(hub: Hub, cache: Path, repo: str, file: str, **options: str) -> Path:
-    return Path(hf_hub_download(repo, file, cache_dir=cache, endpoint=hub.url, **options))
+def _download(hub: Hub, cache: Path, repo: str, file: str, revision: str = "main") -> Path:
+    return Path(hf_hub_download(repo, file, cache_dir=cache, endpoint=hub.url, revision=revision))
 
 
 @pytest.mark.parametrize(
@@ -85,6 +85,7 @@ def test_a_revision_is_a_branch_or_a_commit(hub: Hub, tmp_path: Path) -> None:
     """A revision's files are found by its name and by its commit."""
     api = HfApi(endpoint=hub.url)
     commit = api.model_info("org/name", revision="v1").sha
+    assert commit
     assert commit != api.model_info("org/name").sha
     for revision in ("v1", commit):
         path = _download(hub, tmp_path / revision, "org/name", "config.json", revision=revision)
