@@ -215,7 +215,7 @@ def _optional(field: str, value: Reference | None) -> ClassRef | None:
     return None if value is None else ClassRef.parse(value, field=field)
 
 
-def _models(models: Mapping[str, Reference | Iterable[Reference]] | None) -> Mapping[str, ModelRefs]:
+def _models(models: Any) -> Mapping[str, ModelRefs]:
     if models is None:
         return MappingProxyType({})
     if not isinstance(models, Mapping):
