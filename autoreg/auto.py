@@ -65,8 +65,9 @@ class _Request:
         self.given = options.get("config")
         self.file: ConfigFile | None = None
         if not hasattr(self.given, "model_type") and not options.get("gguf_file"):
-            bridge.pin_revision(source, options)
-            self.file = read_config(source, options)
+            # Out of reach, the hub's client tries for half a minute; transformers will do so once more anyway.
+            reached = bridge.pin_revision(source, options)
+            self.file = read_config(source, options if reached else {**options, "local_files_only": True})
         self.choice = self._choose()
 
     @property

@@ -15,6 +15,7 @@ import importlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import ModuleType
@@ -576,14 +577,19 @@ def auto_class_named(name: str) -> Any | None:
     return found if ours and hasattr(found, "from_pretrained") else None
 
 
-def pin_revision(source: Any, options: dict[str, Any]) -> None:
-    """Resolve the revision of a hub id once, as transformers does, so that no file is asked for twice."""
+def pin_revision(source: Any, options: dict[str, Any]) -> bool:
+    """Resolve the revision of a hub id once, as transformers does, so that no file is asked for twice.
+
+    Returns:
+        Whether files can be had now: a folder, or a hub id whose commit is known.
+    """
     from transformers.utils.hub import resolve_revision
 
     known = {name: options[name] for name in ("token", "local_files_only", "cache_dir") if options.get(name)}
     revision = resolve_revision(source, options.get("revision"), **known)
     if revision is not None:
         options["revision"] = revision
+    return os.path.exists(source) or hasattr(revision, "resolved")
 
 
 def has_model_type(model_type: str) -> bool:
@@ -680,3 +686,13 @@ def _tables() -> Iterator[tuple[str, dict[Any, Any]]]:
             table = value if attribute.startswith("REGISTERED_") else getattr(value, "_extra_content", None)
             if isinstance(table, dict):
                 yield f"{name}.{attribute}", table
+
+
+def overridden_types() -> Iterator[tuple[str, str]]:
+    """Yield `(model type, class)` for each of transformers' own that somebody registered a class in place of."""
+    from transformers import CONFIG_MAPPING
+
+    native, content = getattr(CONFIG_MAPPING, "_mapping", {}), CONFIG_MAPPING._extra_content
+    for model_type, config in (content.registered() if isinstance(content, _Content) else content).items():
+        if model_type in native and not config.__module__.startswith("transformers."):
+            yield model_type, f"{config.__module__}.{config.__name__}"

@@ -59,6 +59,10 @@ class Choice:
     native: bool = False
     conflict: ConflictError | None = None
 
+    def fate(self, offer: Offer) -> str:
+        """Return what became of one of the candidates."""
+        return next(fate for each, fate in self.candidates if each is offer)
+
     @property
     def offer(self) -> Offer | None:
         """The winning plugin's offer; None where transformers wins or nobody does."""

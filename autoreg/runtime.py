@@ -68,24 +68,19 @@ class Runtime:
     @cached_property
     def _registries(self) -> tuple[Registry, Registry]:
         offers = discovery.scan()
-        version = _transformers_version()
-        types = Registry(
-            (offer for offer in offers if offer.group == discovery.MODEL_TYPES),
-            native=natives.model_types(),
-            switches=self.switches,
-            version=version,
-            declare=self.declare,
+        claims = [offer for offer in offers if offer.group == discovery.CLAIMS]
+        types = [offer for offer in offers if offer.group == discovery.MODEL_TYPES]
+        registries = (
+            self._registry(types, natives.model_types()),
+            self._registry(claims, natives.class_names() if claims else frozenset()),
         )
-        claims = Registry(
-            (offer for offer in offers if offer.group == discovery.CLAIMS),
-            native=natives.class_names(),
-            switches=self.switches,
-            version=version,
-            declare=self.declare,
-        )
-        for variable, name in unknown_switches(self.switches, (types, claims)):
+        for variable, name in unknown_switches(self.switches, registries):
             self.warn(f"{variable} names {name!r}, and nothing installed answers to it (see `autoreg list`)")
-        return types, claims
+        return registries
+
+    def _registry(self, offers: list[Offer], native: frozenset[str]) -> Registry:
+        version = _transformers_version()
+        return Registry(offers, native=native, switches=self.switches, version=version, declare=self.declare)
 
     @property
     def types(self) -> Registry:

@@ -1,0 +1,101 @@
+"""Commands: text, JSON, exit codes. Knows nothing else.
+
+argparse and not typer: `autoreg list` is run by people who wait for it, and typer alone costs more than
+the whole command. rich draws tables on a terminal only; in a pipe there are tab-separated lines.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from autoreg.cli import commands
+from autoreg.errors import AutoregError, AutoregWarning
+
+if TYPE_CHECKING:
+    from autoreg.runtime import Runtime
+
+__all__ = ["main", "parser"]
+
+_EPILOG = """\
+exit codes:
+  0  all is well
+  1  something is broken: a plugin, an environment, a checkpoint that would not load
+  2  the command line was not understood
+
+environment variables: AUTOREG_PREFER, AUTOREG_DISABLE, AUTOREG_ONLY, AUTOREG_STRICT
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line's grammar; the documentation is generated from it."""
+    top = argparse.ArgumentParser(
+        prog="autoreg",
+        description="Model architectures as ordinary Python packages: what is installed, and who owns what.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="store_true", help="print autoreg's version and exit")
+    subcommands = top.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+
+    listing = _command(subcommands, "list", commands.list_installed, "list the architectures that plugins declare")
+    listing.add_argument(
+        "--declared", action="store_true", help="load every declaration: show classes, find broken plugins"
+    )
+    showing = _command(subcommands, "show", commands.show, "show one declaration, its classes and where it comes from")
+    showing.add_argument("model_type", metavar="MODEL_TYPE")
+    reasons = _command(subcommands, "why", commands.why, "explain how a look-up would end, before anything runs")
+    reasons.add_argument("subject", metavar="CHECKPOINT|MODEL_TYPE", help="a folder, a hub id, or a model type")
+    doctor = _command(subcommands, "doctor", commands.doctor, "report what is wrong in this environment, and the cure")
+    doctor.add_argument("--classes", action="store_true", help="import every declared class too (loads torch)")
+    return top
+
+
+def _command(
+    group: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    run: Callable[[Runtime, argparse.Namespace], int],
+    text: str,
+) -> argparse.ArgumentParser:
+    made = group.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.", epilog=run.__doc__)
+    made.add_argument("--json", action="store_true", help="print JSON instead of text")
+    made.set_defaults(run=run)
+    return made
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    grammar = parser()
+    options = grammar.parse_args(arguments)
+    if options.version:
+        from autoreg import __version__
+
+        print(f"autoreg {__version__}")
+        return 0
+    if options.command is None:
+        grammar.print_help()
+        return 2
+    try:
+        return _run(options)
+    except AutoregError as error:
+        print(f"autoreg: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # `autoreg list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _run(options: argparse.Namespace) -> int:
+    from autoreg import runtime
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("always", AutoregWarning)
+        code: int = options.run(runtime.current(), options)
+    for warning in caught:
+        print(f"warning: {warning.message}", file=sys.stderr)
+    return code
