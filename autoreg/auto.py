@@ -75,6 +75,8 @@ class _Request:
         return self.file.model_type if self.file else getattr(self.given, "model_type", None)
 
     def _choose(self) -> Choice | None:
+        if self.model_type is not None and self.runtime.bridge.registered_by_user(self.model_type):
+            return None
         architectures = self.file.architectures if self.file else getattr(self.given, "architectures", None) or ()
         choice = self.runtime.owner(self.model_type, architectures)
         if choice is None and self._unheard_of() and self.runtime.rescan():
@@ -180,7 +182,7 @@ class _Face:
         """
         request = _Request(cls.__name__, pretrained_model_name_or_path, kwargs)
         architecture = request.architecture()
-        request.check_known()
+        cls._check(request)
         request.settle_trust()
         with runtime.loading(request.choice):
             try:
@@ -192,6 +194,10 @@ class _Face:
                 if explained is None:
                     raise
                 raise explained from error
+
+    @classmethod
+    def _check(cls, request: _Request) -> None:
+        request.check_known()
 
     @classmethod
     def _load(cls, request: _Request, architecture: Architecture | None, inputs: tuple[Any, ...]) -> Any:
@@ -215,7 +221,7 @@ class _ConfigFace(_Face):
     def for_model(cls, model_type: str, *args: Any, **kwargs: Any) -> Any:
         """Return the config of a model type with these fields, as `transformers.AutoConfig.for_model`."""
         known = runtime.use()
-        if known.owner(model_type, ()) is not None:
+        if known.owner(model_type, ()) is not None and not known.bridge.registered_by_user(model_type):
             known.architecture(model_type)
             known.prepare(model_type)
         elif not bridge.has_model_type(model_type):
@@ -294,6 +300,10 @@ class _BackboneFace(_ModelFace):
 
 
 class _ProcessingFace(_Face):
+    @classmethod
+    def _check(cls, request: _Request) -> None:
+        """Raise nothing: a tokenizer loads by its own files, beside a config that nobody knows."""
+
     @classmethod
     def _load(cls, request: _Request, architecture: Architecture | None, inputs: tuple[Any, ...]) -> Any:
         declared = getattr(architecture, _FIELDS[cls.__name__], None)

@@ -488,6 +488,13 @@ class Bridge:
         if not isinstance(getattr(mapping, "_extra_content", None), _Models):
             self._install_auto_class(key, auto_class)
 
+    def registered_by_user(self, model_type: str) -> bool:
+        """Say whether somebody registered a config class for the model type: the user himself goes first."""
+        from transformers import CONFIG_MAPPING
+
+        content = CONFIG_MAPPING._extra_content
+        return isinstance(content, _Content) and model_type in content.registered()
+
     def notice(self, model_type: str, mapping: _Models) -> None:
         """Store the classes of this mapping whose modules are imported already; import and raise nothing."""
         try:

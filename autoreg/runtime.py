@@ -233,9 +233,12 @@ class Runtime:
 
     def unknown(self, model_type: str, *, file: str = "", requires: str = "") -> UnknownArchitectureError:
         """Return the error for a model type that nobody has."""
-        off = [offer for offer, state in self.types.choose(model_type).candidates if state == "disabled"]
+        causes = {"disabled": "AUTOREG_DISABLE or AUTOREG_ONLY", "loses": "AUTOREG_PREFER"}
+        candidates = self.types.choose(model_type).candidates
         notes = tuple(
-            f"{offer.owner} declares it and is switched off by AUTOREG_DISABLE or AUTOREG_ONLY." for offer in off
+            f"{offer.owner} declares it and is switched off by {causes[fate]}."
+            for offer, fate in candidates
+            if fate in causes
         )
         problem = (
             f"the model type {model_type!r} is neither one of transformers {_transformers_version()}'s own"
