@@ -277,6 +277,8 @@ class Bridge:
         """Put the lazy mappings in place, in what is imported of transformers and in what will be. Imports nothing."""
         sys.meta_path.insert(0, self._watch)
         self._watch.when_imported("transformers", self._install_names)
+        # This module executes transformers' `__init__` a second time: from then on there are two objects.
+        self._watch.when_imported("transformers.processing_utils", self._install_names_again)
         self._watch.when_imported(f"{_AUTO}configuration_auto", self._install_configs)
         self._watch.when_imported(f"{_AUTO}modeling_auto", self._install_models)
         self._watch.when_imported(f"{_AUTO}auto_factory", self._forbid_remote_code)
@@ -299,6 +301,11 @@ class Bridge:
             self.unknown.append("transformers._objects")
             return
         self._put(module, "_objects", _Names(stored, self, module))
+
+    def _install_names_again(self, module: ModuleType) -> None:
+        latest = sys.modules["transformers"]
+        if not isinstance(getattr(latest, "_objects", None), _Names):
+            self._install_names(latest)
 
     def _install_configs(self, module: ModuleType) -> None:
         self._replace(module, "CONFIG_MAPPING", _Configs)

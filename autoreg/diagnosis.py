@@ -349,7 +349,7 @@ def _offer_findings(runtime: Runtime, registry: Registry, offer: Offer) -> Itera
             return
     declared = runtime.declare(offer)
     if isinstance(declared, Broken):
-        yield _error(offer, f"{declared.error.problem}.", declared.error.advice)
+        yield _error(offer, f"{declared.error.problem}.", declared.error.advice if offer.unmet else "")
         return
     for remark in declared.remarks:
         yield Finding(severity="warning", subject=offer.owner, problem=f"{remark}.", mend=_tell(offer))

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import autoreg
-from autoreg import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 CHECKPOINT = Path(__file__).parents[1] / "plugins" / "autoreg-retnet" / "checkpoint"
 PROMPT = "And the king said unto "
@@ -16,6 +15,8 @@ PROMPT = "And the king said unto "
 def main() -> None:
     """Print what each step does and gives."""
     print(f"1. autoreg {autoreg.__version__} is imported; torch is {'' if 'torch' in sys.modules else 'not '}loaded.")
+
+    from autoreg import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
     config = AutoConfig.from_pretrained(CHECKPOINT)
     print(f"2. AutoConfig.from_pretrained gave a {type(config).__name__} (model type {config.model_type!r});")
