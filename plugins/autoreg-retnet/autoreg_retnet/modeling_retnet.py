@@ -1,5 +1,7 @@
 """RetNet as transformers models: multi-scale retention, the decoder stack and its heads."""
 
+from typing import Any
+
 import torch
 from torch import nn
 from transformers import GenerationMixin, PreTrainedModel
@@ -208,7 +210,7 @@ class RetNetModel(RetNetPreTrainedModel):
                 from the cache. Given ones may skip numbers, and a skipped number ages the state.
             past_key_values: A `DynamicCache(config=model.config)`, updated in place.
             inputs_embeds: `(batch_size, length, hidden_size)`, floating point.
-            use_cache: Whether to return `past_key_values`; `config.use_cache` when `None`.
+            use_cache: Whether to make a cache if none is given; `config.use_cache` when `None`.
             output_hidden_states: Whether to return `hidden_states`; `config.output_hidden_states` when `None`.
             **kwargs: `return_dict`, as everywhere in transformers; anything else is ignored.
 
@@ -217,8 +219,8 @@ class RetNetModel(RetNetPreTrainedModel):
             `output_hidden_states=True` `num_hidden_layers + 1` `hidden_states`, the last one normed.
 
         Raises:
-            ValueError: Both or none of `input_ids` and `inputs_embeds`; an attention mask that is not 2D;
-                `position_ids` that go back within a row (several texts packed into one).
+            ValueError: Both or none of `input_ids` and `inputs_embeds`; an attention mask that is not 2D or
+                too short; `position_ids` that go back within a row (several texts packed into one).
             TypeError: A cache that does not hold retention states.
         """
         if (input_ids is None) == (inputs_embeds is None):
@@ -228,43 +230,53 @@ class RetNetModel(RetNetPreTrainedModel):
         if use_cache and past_key_values is None:
             past_key_values = DynamicCache(config=self.config)
 
-        past = None if past_key_values is None else _read_state(past_key_values, 0)
-        mask = _padding_mask(attention_mask, inputs_embeds.shape[1])
-        positions = _positions(position_ids, mask, past, inputs_embeds)
-        # Sums over thousands of tokens and angles of thousands of radians need more than 8 or 11 bits.
-        dtype = torch.promote_types(inputs_embeds.dtype, torch.float32)
-        position_embeddings = rotation(positions, self.config.head_dim, base=self.config.rotation_base, dtype=dtype)
-
         if output_hidden_states is None:
             output_hidden_states = self.config.output_hidden_states
+        layer_inputs = self._layer_inputs(inputs_embeds, attention_mask, position_ids, past_key_values)
         hidden_states = inputs_embeds
         all_hidden_states = (hidden_states,)
         for layer in self.layers:
-            hidden_states = layer(
-                hidden_states,
-                positions=positions,
-                position_embeddings=position_embeddings,
-                attention_mask=mask,
-                past_key_values=past_key_values,
-            )
+            hidden_states = layer(hidden_states, **layer_inputs)
             if output_hidden_states:
                 all_hidden_states += (hidden_states,)
         hidden_states = self.norm(hidden_states)
         return BaseModelOutputWithPast(
             last_hidden_state=hidden_states,
-            past_key_values=past_key_values if use_cache else None,
+            past_key_values=past_key_values,
             hidden_states=(*all_hidden_states[:-1], hidden_states) if output_hidden_states else None,
         )
 
+    def _layer_inputs(
+        self,
+        inputs_embeds: torch.Tensor,
+        attention_mask: torch.Tensor | None,
+        position_ids: torch.Tensor | None,
+        past_key_values: Cache | None,
+    ) -> dict[str, Any]:
+        """Return what every layer gets besides the hidden states: the arguments of `MultiScaleRetention.forward`."""
+        past = None if past_key_values is None else _read_state(past_key_values, 0)
+        mask = _padding_mask(attention_mask, inputs_embeds.shape[1])
+        positions = _positions(position_ids, mask, past, inputs_embeds)
+        # Sums over thousands of tokens and angles of thousands of radians need more than 8 or 11 bits.
+        dtype = torch.promote_types(inputs_embeds.dtype, torch.float32)
+        return {
+            "positions": positions,
+            "position_embeddings": rotation(
+                positions, self.config.head_dim, base=self.config.rotation_base, dtype=dtype
+            ),
+            "attention_mask": mask,
+            "past_key_values": past_key_values,
+        }
+
 
 def _padding_mask(attention_mask: torch.Tensor | None, length: int) -> torch.Tensor | None:
-    """Return the last `length` columns as bool, `(batch_size, length)`; ValueError unless 2D."""
+    """Return the last `length` columns as bool, `(batch_size, length)`; ValueError unless 2D and long enough."""
     if attention_mask is None:
         return None
-    if attention_mask.dim() != 2:
+    if attention_mask.dim() != 2 or attention_mask.shape[1] < length:  # noqa: PLR2004 - batch and length
         raise ValueError(
-            f"RetNet takes an attention mask of shape (batch_size, length), and this one has the shape "
-            f"{tuple(attention_mask.shape)}: retention has no scores that a mask of more dimensions could cover."
+            f"RetNet takes an attention mask of one number a token, here (batch_size, {length}) or longer, and this "
+            f"one has the shape {tuple(attention_mask.shape)}: there are no scores that a mask over pairs could cover."
         )
     return attention_mask[:, -length:].bool()
 

@@ -45,7 +45,7 @@ def head_log_decays(num_heads: int, *, device: torch.device, dtype: torch.dtype)
 def rotation(
     positions: torch.Tensor, head_dim: int, *, base: float, dtype: torch.dtype
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return cosine and sine of n theta_i, theta_i = base^(-2i/head_dim): the e^(i n theta) of eq. 3.
+    """Return cosine and sine of n theta_i, theta_i = base^(-2i/head_dim): the Theta_n = e^(i n theta) of eq. 5.
 
     Returns:
         Two tensors `(batch, 1, length, head_dim // 2)` of `dtype`, the 1 for the heads.
@@ -56,7 +56,7 @@ def rotation(
 
 
 def rotate(states: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor) -> torch.Tensor:
-    """Multiply the complex numbers (first half of the channels + i second half) by e^(i n theta) (eq. 3).
+    """Multiply the complex numbers (first half of the channels + i second half) by e^(i n theta) (eq. 5).
 
     Conjugating the key's factor, as the paper writes it, is what the real dot product of two rotated
     vectors does by itself: it depends on n - m only.
@@ -69,7 +69,7 @@ def rotate(states: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor) -> to
 
 
 def row_scale(positions: torch.Tensor, log_decay: torch.Tensor) -> torch.Tensor:
-    """Return 1 / sqrt(sum_{m<=n} gamma^(n-m)), the second normalization of section 2.1.
+    """Return 1 / sqrt(sum_{m<=n} gamma^(n-m)), the second of the score normalizations of section 2.2.
 
     The sum is the geometric series (1 - gamma^(n+1)) / (1 - gamma): a function of the position alone, so
     one formula serves all three forms. The paper's third normalization, by max(|row sum|, 1), is left out:

@@ -15,8 +15,8 @@ class RetNetTokenizer(PreTrainedTokenizer):
     `add_special_tokens=False`; there is no option to leave it out for good, because transformers drops
     `add_bos_token` when it saves a tokenizer.
 
-    Decoding gives back exactly the text that was encoded. Bytes that are no UTF-8, as a model may generate
-    them, decode to U+FFFD; a lone surrogate, which has no UTF-8, is encoded as `?`.
+    Decoding gives back exactly the text that was encoded. Bytes that are no UTF-8 and ids that are no token,
+    as a model may generate them, decode to U+FFFD; a lone surrogate, which has no UTF-8, is encoded as `?`.
 
     Args:
         pad_token: Token with the id 256.
@@ -64,7 +64,8 @@ class RetNetTokenizer(PreTrainedTokenizer):
         return int(match[1], 16) if match else self.unk_token_id
 
     def _convert_id_to_token(self, index: int) -> str:
-        return f"<0x{index:02X}>"
+        # A model whose vocabulary was padded to a round size can generate ids that stand for nothing.
+        return f"<0x{index:02X}>" if index < _NUM_BYTES else "\N{REPLACEMENT CHARACTER}"
 
     def convert_tokens_to_string(self, tokens: list[str]) -> str:
         """Join tokens to text; added tokens stand for themselves, bytes that are no UTF-8 become U+FFFD."""

@@ -1,14 +1,11 @@
 """What the tests share: a tiny model, and single-threaded torch, which is faster at this size."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import torch
 
 from autoreg_retnet import RetNetConfig, RetNetForCausalLM
-
-PLUGIN = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(autouse=True, scope="session")

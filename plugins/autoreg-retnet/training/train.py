@@ -150,7 +150,7 @@ def main() -> None:
     """Train, measure and save; write the held-out text, the curve and the figures beside this file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("bible", type=Path, help="bible.data of bible-kjv-text")
-    parser.add_argument("--steps", type=int, default=3400)
+    parser.add_argument("--steps", type=int, default=1200)
     parser.add_argument("--output", type=Path, default=HERE.parent / "checkpoint")
     arguments = parser.parse_args()
 

@@ -3,12 +3,13 @@
 import importlib.util
 import json
 import re
+from pathlib import Path
 
 import pytest
-from conftest import PLUGIN
 
 from autoreg_retnet import RetNetForCausalLM, RetNetTokenizer
 
+PLUGIN = Path(__file__).resolve().parents[1]
 CHECKPOINT = PLUGIN / "checkpoint"
 FIGURES = json.loads((PLUGIN / "training" / "figures.json").read_text())
 

@@ -27,6 +27,11 @@ def test_any_bytes_decode(data):
     assert TOKENIZER.decode(list(data)) == data.decode("utf-8", errors="replace")
 
 
+def test_ids_beyond_the_vocabulary_decode():
+    """An id that is no token decodes to one replacement character and not to text of its own."""
+    assert TOKENIZER.decode([65, 300, 66]) == "A\ufffdB"
+
+
 @given(st.text(st.characters(categories=["Cs"]), min_size=1))
 def test_surrogates_are_encoded_as_question_marks(text):
     """A lone surrogate, which has no UTF-8, becomes a question mark."""

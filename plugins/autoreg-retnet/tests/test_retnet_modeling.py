@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import re
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from transformers import DynamicCache, GPT2Config
 
 from autoreg_retnet import RetNetConfig, RetNetForCausalLM, RetNetForSequenceClassification, RetNetModel
+from autoreg_retnet.retention import rotation
 
 FORMS = ("parallel", "recurrent", "chunkwise")
 PAD = 37
@@ -35,6 +37,39 @@ def test_forms_agree(make_model):
     assert logits[0].std() > 0.1
 
 
+def test_layer_is_equation_8(make_model):
+    """Multi-scale retention equals the paper's formula, written with complex numbers and scalar loops."""
+    model = make_model()
+    layer, config = model.model.layers[0].retention, model.config
+    states = torch.randn(7, config.hidden_size, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    positions = torch.arange(7)[None]
+    angles = rotation(positions, config.head_dim, base=config.rotation_base, dtype=torch.float64)
+    actual = layer(states[None], positions=positions, position_embeddings=angles)[0]
+
+    heads = []
+    for head in range(config.num_attention_heads):
+        keys, values = (slice(head * size, (head + 1) * size) for size in (config.head_dim, config.value_head_dim))
+        query, key = (_turn(projection(states)[:, keys], config) for projection in (layer.q_proj, layer.k_proj))
+        value, gamma = layer.v_proj(states)[:, values], 1 - 2.0 ** (-5 - head)
+        for n in range(7):
+            decays = [gamma ** (n - m) for m in range(n + 1)]
+            scores = [(query[n] * key[m].conj()).real.sum() / config.head_dim**0.5 for m in range(n + 1)]
+            row = (
+                sum(s * d * value[m] for m, (s, d) in enumerate(zip(scores, decays, strict=True))) / sum(decays) ** 0.5
+            )
+            heads.append((row - row.mean()) / (row.var(correction=0) + config.layer_norm_eps).sqrt())
+    normed = torch.stack(heads).unflatten(0, (-1, 7)).transpose(0, 1).flatten(1)
+    gate = layer.g_proj(states)
+    _close(actual, layer.o_proj(gate * gate.sigmoid() * normed))
+
+
+def _turn(states, config):
+    """Read halves as complex numbers and multiply row n by e^(i n theta)."""
+    numbers = torch.complex(*states.chunk(2, dim=-1))
+    theta = config.rotation_base ** (-torch.arange(0, config.head_dim, 2, dtype=torch.float64) / config.head_dim)
+    return numbers * torch.exp(1j * torch.arange(len(states), dtype=torch.float64)[:, None] * theta)
+
+
 def test_forms_agree_in_float32(make_model):
     """In float32 the logits of the three forms differ by rounding only."""
     model, ids = make_model(initializer_range=0.1).float(), _ids(length=40)
@@ -53,10 +88,23 @@ def test_padding_changes_nothing(form, pattern):
     """A padded row gives its real tokens the logits they have alone, wherever the padding lies."""
     model = _small_model(retention_form=form)
     mask = torch.tensor([pattern, [True] * len(pattern)])
-    ids = _ids(length=len(pattern)).masked_fill(~mask, PAD)
+    # Under the mask lie ordinary tokens: the padding token's embedding is zero and would hide a mask ignored.
+    ids = _ids(length=len(pattern))
     padded = model(ids, attention_mask=mask.long()).logits
     for row in range(2):
         _close(padded[row, mask[row]], model(ids[row, mask[row]][None]).logits[0])
+
+
+def test_left_padded_generation_equals_generation_alone(make_model):
+    """Each text of a left-padded batch is continued as it is continued by itself."""
+    model, ids = make_model(), _ids(batch=3)
+    mask = torch.ones_like(ids)
+    mask[0, :4] = mask[1, :1] = 0
+    options = {"max_new_tokens": 8, "do_sample": False, "eos_token_id": None, "pad_token_id": PAD}
+    batch = model.generate(ids, attention_mask=mask, **options)
+    for row in range(3):
+        alone = model.generate(ids[row, mask[row].bool()][None], **options)
+        assert batch[row, 11:].equal(alone[0, -8:])
 
 
 def _small_model(**options):
@@ -79,13 +127,13 @@ def _small_model(**options):
 def test_padding_leaves_no_trace_in_the_state(make_model):
     """The state after a padded row equals the state after its real tokens alone."""
     model, ids = make_model(), _ids(batch=1)
-    padded = torch.cat((torch.full((1, 3), PAD), ids, torch.full((1, 2), PAD)), dim=1)
-    with_padding = model(padded, attention_mask=padded.ne(PAD), use_cache=True).past_key_values
-    alone = model(ids, use_cache=True).past_key_values
+    mask = torch.tensor([[0] * 3 + [1] * 6 + [0] * 2])
+    with_padding = model(ids, attention_mask=mask, use_cache=True).past_key_values
+    alone = model(ids[:, 3:9], use_cache=True).past_key_values
     for layer, expected in zip(with_padding.layers, alone.layers, strict=True):
         _close(layer.keys, expected.keys)
         assert layer.values.equal(expected.values)
-    assert (with_padding.get_seq_length(), alone.get_seq_length()) == (16, 11)
+    assert (with_padding.get_seq_length(), alone.get_seq_length()) == (11, 6)
 
 
 def test_position_ids_default_to_counting_real_tokens(make_model):
@@ -146,7 +194,7 @@ def test_generation_is_the_same_without_cache(make_model, options):
     model, ids = make_model(), _ids(batch=3)
     mask = torch.ones_like(ids)
     mask[0, :4] = mask[1, :1] = 0
-    inputs = {"input_ids": ids.masked_fill(mask == 0, PAD), "attention_mask": mask}
+    inputs = {"input_ids": ids, "attention_mask": mask}
 
     def generate(**more):
         torch.manual_seed(1)
@@ -227,7 +275,9 @@ def test_gradient_checkpointing_changes_no_gradient(make_model, use_reentrant):
     for checkpointing in (False, True):
         model = make_model().train()
         if checkpointing:
-            model.gradient_checkpointing_enable({"use_reentrant": use_reentrant})
+            # The new name of transformers 5.23 if there is one; the old one warns there.
+            enable = getattr(model, "activation_checkpointing_enable", model.gradient_checkpointing_enable)
+            enable({"use_reentrant": use_reentrant})
         model(ids, labels=ids).loss.backward()
         gradients.append([parameter.grad for parameter in model.parameters()])
     for expected, actual in zip(*gradients, strict=True):
@@ -314,10 +364,11 @@ def test_exactly_one_kind_of_input(make_model, inputs):
         make_model()(**inputs)
 
 
-def test_four_dimensional_mask_is_refused(make_model):
-    """An attention mask over pairs of tokens raises with its shape."""
-    with pytest.raises(ValueError, match=r"shape \(2, 1, 11, 11\)"):
-        make_model()(_ids(), attention_mask=torch.ones(2, 1, 11, 11))
+@pytest.mark.parametrize("shape", [(2, 1, 11, 11), (2, 10)])
+def test_unfit_mask_is_refused(make_model, shape):
+    """An attention mask over pairs of tokens, or over too few of them, raises with its shape."""
+    with pytest.raises(ValueError, match=re.escape(f"shape {shape}")):
+        make_model()(_ids(), attention_mask=torch.ones(shape))
 
 
 def test_outputs_follow_transformers(make_model):
