@@ -9,8 +9,6 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from typing import Any
-
     # What type checkers see: transformers' own signatures, which the drop-ins keep. A test compares the list
     # with the Auto classes of the newest supported transformers.
     from transformers import (
@@ -238,17 +236,19 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        value = getattr(importlib.import_module(f"autoreg.{_HOME[name]}"), name)
-    elif name.startswith("Auto"):
-        value = importlib.import_module("autoreg.auto").drop_in(name)
-    elif name == "__version__":
-        value = importlib.import_module("importlib.metadata").version("autoreg")
-    else:
-        raise AttributeError(f"module 'autoreg' has no attribute {name!r}")
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # a checker that saw this function would accept every misspelt name
+
+    def __getattr__(name):
+        if name in _HOME:
+            value = getattr(importlib.import_module(f"autoreg.{_HOME[name]}"), name)
+        elif name.startswith("Auto"):
+            value = importlib.import_module("autoreg.auto").drop_in(name)
+        elif name == "__version__":
+            value = importlib.import_module("importlib.metadata").version("autoreg")
+        else:
+            raise AttributeError(f"module 'autoreg' has no attribute {name!r}")
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:
