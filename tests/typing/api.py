@@ -36,4 +36,5 @@ with autoreg.isolated() as runtime:
 
 def handle(error: autoreg.PluginError) -> str:
     assert_type(error.again(), autoreg.PluginError)
-    return error.distribution + error.distributor  # type: ignore[attr-defined]
+    error.distributor  # type: ignore[attr-defined]
+    return error.distribution
