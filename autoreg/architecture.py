@@ -260,8 +260,8 @@ def _backends(field: str, value: Reference | Mapping[str, Reference] | None) -> 
     return MappingProxyType(parsed)
 
 
-def _class_names(names: Iterable[Any]) -> tuple[str, ...]:
-    listed = (names,) if isinstance(names, str) else tuple(names)
+def _class_names(names: Any) -> tuple[str, ...]:
+    listed = (names,) if isinstance(names, str) or not isinstance(names, Iterable) else tuple(names)
     for name in listed:
         if not isinstance(name, str) or not _CLASS_NAME.fullmatch(name):
             raise DeclarationError(field="architectures", value=name, problem="these are class names")

@@ -120,13 +120,14 @@ class _Request:
     def explain(self, error: Exception) -> AutoregError | None:
         """Return the sentence that transformers' error lacks, where there is one."""
         if isinstance(error, ValueError) and "trust_remote_code" in str(error):
-            owner = self.choice.offer.owner if self.choice and self.choice.offer else ""
             reference = self.file.remote_code(self.auto_class) if self.file else ""
             return RemoteCodeError(
-                source=str(self.source), auto_class=self.auto_class, reference=reference or "auto_map", owner=owner
+                source=str(self.source), auto_class=self.auto_class, reference=reference or "auto_map"
             )
         if self.file is not None and self.file.model_type is None and isinstance(error, (ValueError, KeyError)):
             return _no_model_type(self.file, self.auto_class)
+        if self.file is not None and self.choice is None and self._unheard_of():
+            return self.runtime.unknown(str(self.model_type), file=self.file.file, requires=self.file.requires)
         if self.file is None and isinstance(error, OSError) and os.path.isdir(self.source):
             return _no_config(os.fspath(self.source))
         return None

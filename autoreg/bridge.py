@@ -35,7 +35,7 @@ _PROCESSING = {
     f"{_AUTO}image_processing_auto": ("IMAGE_PROCESSOR_MAPPING", "image_processor"),
     f"{_AUTO}video_processing_auto": ("VIDEO_PROCESSOR_MAPPING", "video_processor"),
 }
-_REMOTE_CODE = "get_class_from_dynamic_module"
+_RUN, _TRUST = "get_class_from_dynamic_module", "resolve_trust_remote_code"
 
 
 class Plugins(Protocol):
@@ -61,6 +61,9 @@ class Plugins(Protocol):
 
     def owner_of(self, source: Any, options: Mapping[str, Any]) -> Architecture | None:
         """Return the architecture of the plugin that owns a checkpoint, if one does."""
+
+    def refusal(self, source: Any, options: Mapping[str, Any], reference: str, auto_class: str) -> RemoteCodeError:
+        """Return the error for code of a checkpoint that a plugin owns; the Auto class may be unknown (empty)."""
 
 
 class _Content(dict[Any, Any]):
@@ -312,14 +315,29 @@ class Bridge:
         self._forbid_remote_code(module)
 
     def _install_models(self, module: ModuleType) -> None:
-        for name, auto_class in auto_classes(module):
-            self._install_auto_class(name, auto_class)
+        """Fill every Auto class for models: transformers' own, other packages', and those yet to be defined."""
+        base: Any = getattr(sys.modules[f"{_AUTO}auto_factory"], "_BaseAutoModelClass", None)
+        if base is None:
+            self.unknown.append(f"{_AUTO}auto_factory._BaseAutoModelClass")
+            return
+        for auto_class in _descendants(base):
+            self._install_auto_class(auto_class)
 
-    def _install_auto_class(self, name: str, auto_class: Any) -> None:
-        mapping = getattr(auto_class, "_model_mapping", None)
+        def defined(auto_class: type, /, **options: Any) -> None:
+            super(base, auto_class).__init_subclass__(**options)  # type: ignore[misc]  # `base` is found at run time
+            self._install_auto_class(auto_class)
+
+        base.__init_subclass__ = classmethod(defined)
+        self._undo.append(lambda: delattr(base, "__init_subclass__"))
+
+    def _install_auto_class(self, auto_class: type) -> None:
+        mapping = vars(auto_class).get("_model_mapping")
+        own = auto_class.__module__.startswith(_AUTO)
+        if mapping is None or not (own or hasattr(mapping, "_extra_content")):
+            return
+        key = auto_class.__name__ if own else f"{auto_class.__module__}:{auto_class.__name__}"
         names = getattr(mapping, "_model_mapping", None)
-        content = functools.partial(_Models, auto_class=name, names=names)
-        self._replace(auto_class, "_model_mapping", content)
+        self._replace(auto_class, "_model_mapping", functools.partial(_Models, auto_class=key, names=names))
         if isinstance(names, dict):
             before = dict(names)
             self._undo.append(lambda: _restore(names, before))
@@ -350,26 +368,37 @@ class Bridge:
         AutoTokenizer runs that code although a local tokenizer is registered for the config, and every
         Auto class runs it for a head that the plugin does not have.
         """
-        run = getattr(module, _REMOTE_CODE, None)
-        if run is None:
-            self.unknown.append(f"{module.__name__}.{_REMOTE_CODE}")
+        run, trust = getattr(module, _RUN, None), getattr(module, _TRUST, None)
+        if run is None or trust is None:
+            self.unknown.append(f"{module.__name__}.{_TRUST}, {_RUN}")
             return
+        self._put(module, _RUN, self._judged(run, module.__name__))
+        self._put(module, _TRUST, self._trusted(trust, module.__name__))
+
+    def _judged(self, run: Callable[..., Any], module: str) -> Callable[..., Any]:
+        _, field = _PROCESSING.get(module, ("", ""))
 
         @functools.wraps(run)
         def judged(class_reference: str, pretrained_model_name_or_path: Any, *rest: Any, **options: Any) -> Any:
             owner = self.plugins.owner_of(pretrained_model_name_or_path, options)
             if owner is None:
                 return run(class_reference, pretrained_model_name_or_path, *rest, **options)
-            if module.__name__.endswith("tokenization_auto") and owner.tokenizer is not None:
-                return _Local(self.load(owner.model_type, owner.tokenizer))
-            raise RemoteCodeError(
-                source=str(pretrained_model_name_or_path),
-                auto_class=class_reference.rpartition(".")[2],
-                reference=class_reference,
-                owner=owner.model_type,
-            )
+            if field and getattr(owner, field) is not None:
+                return _Local(self.default_class(owner, field))
+            auto_class = f"Auto{field.title().replace('_', '')}" if field else ""
+            raise self.plugins.refusal(pretrained_model_name_or_path, options, class_reference, auto_class)
 
-        self._put(module, _REMOTE_CODE, judged)
+        return judged
+
+    def _trusted(self, trust: Callable[..., Any], module: str) -> Callable[..., Any]:
+        @functools.wraps(trust)
+        def trusted(given: Any, name: Any, has_local_code: bool, has_remote_code: bool, *rest: Any, **more: Any) -> Any:
+            if not has_remote_code or self.plugins.owner_of(name, {}) is None:
+                return trust(given, name, has_local_code, has_remote_code, *rest, **more)
+            # Nobody is asked: what is then "run" is `judged`, which has the plugin's own class or refuses.
+            return module in _PROCESSING or not has_local_code
+
+        return trusted
 
     # --- from declarations to classes --------------------------------------------------------------
 
@@ -391,7 +420,6 @@ class Bridge:
             return None
         config = self.load(model_type, architecture.config)
         self._check_config(config, architecture.config, model_type)
-        self._watch_own_auto_classes(architecture)
         return self._configs.setdefault(model_type, config)
 
     def _check_config(self, config: type, reference: ClassRef, model_type: str) -> None:
@@ -443,6 +471,15 @@ class Bridge:
             return _Backends({_backend(loaded): loaded}) if field in ("image_processor", "video_processor") else loaded
         return self._backends(model_type, references)
 
+    def default_class(self, architecture: Architecture, field: str) -> type:
+        """Return the class of a processing field, the first choice among its backends."""
+        references: BackendRefs = getattr(architecture, field)
+        if isinstance(references, ClassRef):
+            return self.load(architecture.model_type, references)
+        classes = self._backends(architecture.model_type, references)
+        found: type = classes.get("torchvision") or next(value for value in classes.values() if value is not None)
+        return found
+
     def _backends(self, model_type: str, references: Mapping[str, ClassRef]) -> Any:
         classes = _Backends()
         failure: PluginError | None = None
@@ -461,12 +498,12 @@ class Bridge:
         wanted, model_type = architecture.weight_conversions, architecture.model_type
         if wanted is None or model_type in self._converted:
             return
-        from transformers import conversion_mapping as table
-
-        self._converted.add(model_type)
+        table: Any = importlib.import_module("transformers.conversion_mapping")  # its functions are not typed
+        before = table.get_checkpoint_conversion_mapping(model_type)
         conversions = self._conversions(wanted, model_type, table)
         table.register_checkpoint_conversion_mapping(model_type, conversions, overwrite=True)
-        self._undo.append(lambda: _forget_conversion(table, model_type))
+        self._converted.add(model_type)
+        self._undo.append(lambda: _forget_conversion(table, model_type, before))
 
     def _conversions(self, wanted: ClassRef | str, model_type: str, table: Any) -> Any:
         if isinstance(wanted, str):
@@ -480,20 +517,6 @@ class Bridge:
             return list(found() if callable(found) else found)
         except Exception as error:
             raise self.plugins.failure(model_type, f"weight_conversions={str(wanted)!r}", error) from error
-
-    def _watch_own_auto_classes(self, architecture: Architecture) -> None:
-        """Fill the Auto classes that the plugin's package defines itself, once somebody imports them."""
-        for key in architecture.models:
-            module, _, name = key.partition(":")
-            if name:
-                install = functools.partial(self._install_own_auto_class, key, name)
-                self._watch.when_imported(module, install)
-
-    def _install_own_auto_class(self, key: str, name: str, module: ModuleType) -> None:
-        auto_class = getattr(module, name, None)
-        mapping = getattr(auto_class, "_model_mapping", None)
-        if not isinstance(getattr(mapping, "_extra_content", None), _Models):
-            self._install_auto_class(key, auto_class)
 
     def registered_by_user(self, model_type: str) -> bool:
         """Say whether somebody registered a config class for the model type: the user himself goes first."""
@@ -654,11 +677,11 @@ def has_tokenizer_class(name: str) -> bool:
     return tokenizer_class_from_name(name) is not None
 
 
-def auto_classes(module: ModuleType) -> Iterator[tuple[str, Any]]:
-    """Yield each Auto class for models that a module of transformers defines."""
-    for name, value in vars(module).items():
-        if name.startswith("Auto") and isinstance(value, type) and getattr(value, "_model_mapping", None) is not None:
-            yield name, value
+def _descendants(parent: type) -> Iterator[type]:
+    child: type
+    for child in parent.__subclasses__():
+        yield child
+        yield from _descendants(child)
 
 
 def _backend(processor: type) -> str:
@@ -671,9 +694,12 @@ def _restore(table: dict[Any, Any], before: dict[Any, Any]) -> None:
         del table[key]
 
 
-def _forget_conversion(table: Any, model_type: str) -> None:
+def _forget_conversion(table: Any, model_type: str, before: Any) -> None:
     # transformers offers no way back from `register_checkpoint_conversion_mapping`.
-    getattr(table, "_checkpoint_conversion_mapping_cache", {}).pop(model_type, None)
+    conversions = getattr(table, "_checkpoint_conversion_mapping_cache", {})
+    conversions.pop(model_type, None)
+    if before is not None:
+        conversions[model_type] = before
     getattr(table, "USER_REGISTERED_MAPPINGS", set()).discard(model_type)
 
 

@@ -374,7 +374,7 @@ def _misspelt(manager: Any, error: Exception) -> str:
         return str(error).replace("\n", " ")
     import difflib
 
-    known = [name for name in dir(manager.hook) if not name.startswith("_")]
+    known = sorted(name for name, caller in vars(manager.hook).items() if caller.has_spec())
     near = difflib.get_close_matches(unknown[1], known, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"the hooks are {', '.join(known)}"
     return f"it implements the unknown hook {unknown[1]!r}; {hint}"

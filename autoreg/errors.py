@@ -265,6 +265,10 @@ class CheckpointError(AutoregError, ValueError):
 class CheckpointNotFoundError(CheckpointError, OSError):
     """Nothing is there: a path that does not exist, or a folder without the file that is needed."""
 
+    def __new__(cls, **fields: Any) -> CheckpointNotFoundError:
+        """Make an OSError: of the two parents in C, Python would find ValueError's way, which cannot."""
+        return OSError.__new__(cls)
+
 
 class StrictError(AutoregError, ValueError):
     """A warning, where AUTOREG_STRICT makes every warning an error.

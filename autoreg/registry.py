@@ -17,7 +17,7 @@ from autoreg.errors import ConflictError
 if TYPE_CHECKING:
     from autoreg.discovery import Broken, Declared, Offer
 
-__all__ = ["NATIVE", "Choice", "Registry", "Switches", "unknown_switches"]
+__all__ = ["NATIVE", "Choice", "Registry", "Switches", "same_name", "unknown_switches"]
 
 NATIVE = "transformers"
 """The name under which transformers itself takes part: in `AUTOREG_PREFER` and in `Choice.winner`."""
@@ -138,7 +138,7 @@ class Registry:
         preferred = self.switches.prefer.get(name)
         if preferred == NATIVE:
             return NATIVE, "AUTOREG_PREFER names transformers", None
-        chosen = [offer for offer in able if preferred and _normal(offer.distribution) == _normal(preferred)]
+        chosen = [offer for offer in able if preferred and same_name(offer.distribution, preferred)]
         if chosen:
             return chosen[0], f"AUTOREG_PREFER names {chosen[0].distribution}", None
         return self._by_rule(name, able, offers)
@@ -185,9 +185,16 @@ def unknown_switches(switches: Switches, registries: Sequence[Registry]) -> tupl
     found += [("AUTOREG_ONLY", name) for name in sorted(switches.only) if _normal(name) not in known]
     for name, distribution in sorted(switches.prefer.items()):
         answers = distribution == NATIVE and _normal(name) in known | native
-        if not answers and (_normal(name), _normal(distribution)) not in pairs:
+        # A class name that two plugins share; which classes they have is known to their declarations only.
+        shared = name[:1].isupper() and _normal(name) not in known and _normal(distribution) in known
+        if not (answers or shared or (_normal(name), _normal(distribution)) in pairs):
             found.append(("AUTOREG_PREFER", f"{name}={distribution}"))
     return tuple(found)
+
+
+def same_name(one: str, other: str) -> bool:
+    """Say whether two spellings name one distribution."""
+    return _normal(one) == _normal(other)
 
 
 def _normal(name: str) -> str:

@@ -22,8 +22,15 @@ from autoreg import discovery, natives
 from autoreg.bridge import Bridge, snapshot
 from autoreg.checkpoint import read_config
 from autoreg.discovery import Broken, Declared, Offer
-from autoreg.errors import AutoregWarning, ConflictError, PluginError, StrictError, UnknownArchitectureError
-from autoreg.registry import NATIVE, Choice, Registry, Switches, unknown_switches
+from autoreg.errors import (
+    AutoregWarning,
+    ConflictError,
+    PluginError,
+    RemoteCodeError,
+    StrictError,
+    UnknownArchitectureError,
+)
+from autoreg.registry import NATIVE, Choice, Registry, Switches, same_name, unknown_switches
 
 if TYPE_CHECKING:
     from autoreg.architecture import Architecture, ClassRef
@@ -203,7 +210,7 @@ class Runtime:
         self, class_name: str, found: tuple[tuple[Offer, ClassRef], ...]
     ) -> tuple[tuple[Offer, ClassRef], ...]:
         preferred = self.switches.prefer.get(class_name)
-        chosen = tuple(match for match in found if match[0].distribution == preferred)
+        chosen = tuple(match for match in found if preferred and same_name(match[0].distribution, preferred))
         if chosen:
             return chosen
         owners = {offer.distribution: offer for offer, _ in found}.values()
@@ -221,6 +228,14 @@ class Runtime:
         config = read_config(source, options)
         choice = None if config is None else self.owner(config.model_type, config.architectures)
         return None if choice is None else self.declaration(choice)
+
+    def refusal(self, source: Any, options: Mapping[str, Any], reference: str, auto_class: str) -> RemoteCodeError:
+        """Return the error for code of a checkpoint that a plugin owns; the Auto class may be unknown (empty)."""
+        config = read_config(source, options)
+        choice = self.owner(config.model_type, config.architectures) if config else None
+        owner = choice.offer.owner if choice and choice.offer else ""
+        named = auto_class or (config.auto_class_of(reference) if config else "")
+        return RemoteCodeError(source=str(source), auto_class=named, reference=reference, owner=owner)
 
     def owner(self, model_type: str | None, architectures: Iterable[str]) -> Choice | None:
         """Return the choice of the plugin that owns a checkpoint with these two fields, if one does."""
@@ -267,11 +282,11 @@ class Runtime:
         Raises:
             StrictError: with AUTOREG_STRICT=1, which makes every warning an error.
         """
+        if self.strict:
+            raise StrictError(message=message)
         if message in self._warned:
             return
         self._warned.add(message)
-        if self.strict:
-            raise StrictError(message=message)
         warnings.warn(message, AutoregWarning, stacklevel=_depth_of_caller())
 
     @cached_property
@@ -431,8 +446,8 @@ def _letters(name: str) -> str:
 
 
 def _depth_of_caller() -> int:
-    """Return the `stacklevel` of the first frame outside autoreg and transformers, seen from `warn`'s caller."""
+    """Return the `stacklevel` of the first frame outside autoreg and transformers, counted from `warn`."""
     frame, depth = sys._getframe(1), 1
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _OURS:
         frame, depth = frame.f_back, depth + 1
-    return max(depth - 1, 1)
+    return depth

@@ -58,9 +58,16 @@ class ConfigFile:
 
     def remote_code(self, auto_class: str) -> str:
         """Return the `auto_map` entry for an Auto class; empty if there is none."""
+        return str(self._auto_map.get(auto_class) or "")
+
+    def auto_class_of(self, reference: str) -> str:
+        """Return the Auto class for which `auto_map` names this code; empty if there is none."""
+        return next((auto_class for auto_class, entry in self._auto_map.items() if entry == reference), "")
+
+    @property
+    def _auto_map(self) -> Mapping[str, Any]:
         table = self.fields.get("auto_map")
-        entry = table.get(auto_class) if isinstance(table, dict) else None
-        return str(entry) if entry else ""
+        return table if isinstance(table, dict) else {}
 
 
 def read_config(source: str | os.PathLike[str], options: Mapping[str, Any]) -> ConfigFile | None:
