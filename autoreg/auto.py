@@ -75,7 +75,7 @@ class _Request:
         return self.file.model_type if self.file else getattr(self.given, "model_type", None)
 
     def _choose(self) -> Choice | None:
-        if self.model_type is not None and self.runtime.bridge.registered_by_user(self.model_type):
+        if self.model_type is not None and bridge.registered_by_user(self.model_type):
             return None
         architectures = self.file.architectures if self.file else getattr(self.given, "architectures", None) or ()
         choice = self.runtime.owner(self.model_type, architectures)
@@ -113,7 +113,9 @@ class _Request:
 
     def check_head(self, auto_class: Any, architecture: Architecture) -> None:
         """Raise where the owner has no class for this Auto class; transformers' own message takes seconds."""
-        if self.auto_class in architecture.models or bridge.has_head(auto_class, self.runtime.bridge, architecture):
+        if self.auto_class in architecture.models or bridge.has_head(
+            auto_class, self.runtime.bridge.classes, architecture
+        ):
             return
         raise no_head(self.auto_class, architecture, self.choice, source=str(self.source))
 
@@ -214,7 +216,7 @@ class _ConfigFace(_Face):
     def _load(cls, request: _Request, architecture: Architecture | None, inputs: tuple[Any, ...]) -> Any:
         if architecture is None or not architecture.architectures or architecture.config is None:
             return cls._inherited(request.source, *inputs, **request.options)
-        config: Any = request.runtime.bridge.load(architecture.model_type, architecture.config)
+        config: Any = request.runtime.bridge.classes.load(architecture.model_type, architecture.config)
         request.options.pop("trust_remote_code")
         return config.from_pretrained(request.source, **request.options)
 
@@ -222,7 +224,7 @@ class _ConfigFace(_Face):
     def for_model(cls, model_type: str, *args: Any, **kwargs: Any) -> Any:
         """Return the config of a model type with these fields, as `transformers.AutoConfig.for_model`."""
         known = runtime.use()
-        if known.owner(model_type, ()) is not None and not known.bridge.registered_by_user(model_type):
+        if known.owner(model_type, ()) is not None and not bridge.registered_by_user(model_type):
             known.architecture(model_type)
             known.prepare(model_type)
         elif not bridge.has_model_type(model_type):
@@ -250,7 +252,7 @@ class _ModelFace(_Face):
         references = architecture.models.get(cls.__name__)
         if references is None:
             raise no_head(cls.__name__, architecture, choice)
-        return known.bridge.claiming(cls, architecture, references)
+        return known.bridge.classes.claiming(cls, architecture, references)
 
     @classmethod
     def from_config(cls, config: Any, **kwargs: Any) -> Any:
@@ -280,7 +282,7 @@ def _claimed_config(request: _Request, architecture: Architecture) -> Any:
     """Return the config for a claimed checkpoint, taking the keywords that are its fields."""
     if request.given is not None:
         return request.given
-    config_class = request.runtime.bridge.claimed_config_class(architecture)
+    config_class = request.runtime.bridge.classes.claimed_config_class(architecture)
     ours = {"dtype", "torch_dtype", "quantization_config", "trust_remote_code"}
     given = {name: value for name, value in request.options.items() if name not in ours}
     config, left = config_class.from_pretrained(request.source, return_unused_kwargs=True, **given)
@@ -309,7 +311,7 @@ class _ProcessingFace(_Face):
     def _load(cls, request: _Request, architecture: Architecture | None, inputs: tuple[Any, ...]) -> Any:
         declared = getattr(architecture, _FIELDS[cls.__name__], None)
         if architecture is not None and isinstance(declared, ClassRef) and cls._prefers(request, architecture):
-            local: Any = request.runtime.bridge.load(architecture.model_type, declared)
+            local: Any = request.runtime.bridge.classes.load(architecture.model_type, declared)
             request.options.pop("trust_remote_code", None)
             return local.from_pretrained(request.source, *inputs, **request.options)
         return cls._inherited(request.source, *inputs, **request.options)

@@ -415,11 +415,11 @@ def _class_findings(runtime: Runtime) -> Iterator[Finding]:
 
 
 def _load_all(runtime: Runtime, offer: Offer, architecture: Architecture) -> Iterator[Finding]:
-    bridge, name = runtime.bridge, architecture.model_type
+    classes, name = runtime.bridge.classes, architecture.model_type
     fields = ("tokenizer", "image_processor", "video_processor", "feature_extractor", "processor")
-    loads: list[tuple[Callable[..., Any], tuple[str, ...]]] = [(bridge.config, (name,))]
-    loads += [(bridge.models, (name, key)) for key in architecture.models]
-    loads += [(bridge.processing, (name, field)) for field in fields if getattr(architecture, field) is not None]
+    loads: list[tuple[Callable[..., Any], tuple[str, ...]]] = [(classes.config, (name,))]
+    loads += [(classes.models, (name, key)) for key in architecture.models]
+    loads += [(classes.processing, (name, field)) for field in fields if getattr(architecture, field) is not None]
     for load, arguments in loads:
         try:
             load(*arguments)

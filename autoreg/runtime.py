@@ -19,7 +19,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from autoreg import discovery, natives
-from autoreg.bridge import Bridge, snapshot
+from autoreg.bridge import Bridge, register, snapshot
 from autoreg.checkpoint import read_config
 from autoreg.discovery import Broken, Declared, Offer
 from autoreg.errors import (
@@ -126,7 +126,7 @@ class Runtime:
             raise declared.error.again() from declared.error.__cause__
         return declared.architecture
 
-    # --- what the bridge asks (bridge.Plugins) -----------------------------------------------------
+    # --- what the bridge asks (`bridge.Plugins`) -----------------------------------------------------
 
     def owns(self, model_type: str) -> bool:
         """Say whether a look-up of the model type is a plugin's to answer (be it with an error)."""
@@ -272,7 +272,7 @@ class Runtime:
         """Register one architecture by hand, where this transformers is not one that the bridge knows."""
         if self.bridge.unknown and model_type not in self._registered:
             self._registered.add(model_type)
-            self.bridge.register(model_type)
+            register(self.bridge.classes, model_type)
 
     # --- warnings ----------------------------------------------------------------------------------
 

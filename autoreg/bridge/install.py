@@ -1,0 +1,168 @@
+"""transformers' mappings with the plugins in them: put in place, taken out."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from types import ModuleType
+from typing import Any
+
+from autoreg.bridge.classes import Classes
+from autoreg.bridge.mappings import Configs, Content, Models, Names, Processing
+from autoreg.bridge.plugins import Plugins
+from autoreg.bridge.questions import AUTO_PACKAGE
+from autoreg.bridge.remote_code import RUN, TRUST, judged, trusted
+from autoreg.bridge.watch import Watch
+
+__all__ = ["Bridge", "snapshot"]
+
+# Where transformers keeps each kind of processing class: module, mapping, and our field of `Architecture`.
+_PROCESSING = {
+    f"{AUTO_PACKAGE}tokenization_auto": ("TOKENIZER_MAPPING", "tokenizer"),
+    f"{AUTO_PACKAGE}processing_auto": ("PROCESSOR_MAPPING", "processor"),
+    f"{AUTO_PACKAGE}feature_extraction_auto": ("FEATURE_EXTRACTOR_MAPPING", "feature_extractor"),
+    f"{AUTO_PACKAGE}image_processing_auto": ("IMAGE_PROCESSOR_MAPPING", "image_processor"),
+    f"{AUTO_PACKAGE}video_processing_auto": ("VIDEO_PROCESSOR_MAPPING", "video_processor"),
+}
+
+
+class Bridge:
+    """transformers' mappings with the plugins in them, for as long as it is installed."""
+
+    def __init__(self, plugins: Plugins) -> None:
+        self.unknown: list[str] = []
+        self._watch = Watch()
+        self._undo: list[Callable[[], None]] = []
+        self.classes = Classes(plugins, self._undo)
+
+    def install(self) -> None:
+        """Put the lazy mappings in place, in what is imported of transformers and in what will be. Imports nothing."""
+        sys.meta_path.insert(0, self._watch)
+        self._watch.when_imported("transformers", self._install_names)
+        # This module executes transformers' `__init__` a second time: from then on there are two objects.
+        self._watch.when_imported("transformers.processing_utils", self._install_names_again)
+        self._watch.when_imported(f"{AUTO_PACKAGE}configuration_auto", self._install_configs)
+        self._watch.when_imported(f"{AUTO_PACKAGE}modeling_auto", self._install_models)
+        self._watch.when_imported(f"{AUTO_PACKAGE}auto_factory", self._forbid_remote_code)
+        for module in _PROCESSING:
+            self._watch.when_imported(module, self._install_processing)
+
+    def uninstall(self) -> None:
+        """Leave transformers as if the bridge had never been there; what users registered stays."""
+        sys.meta_path[:] = [finder for finder in sys.meta_path if finder is not self._watch]
+        self._watch.waiting.clear()
+        while self._undo:
+            self._undo.pop()()
+        self.unknown.clear()
+        self.classes.forget()
+
+    def _install_names(self, module: ModuleType) -> None:
+        stored = getattr(module, "_objects", None)
+        if type(stored) is not dict:
+            self.unknown.append("transformers._objects")
+            return
+        self._put(module, "_objects", Names(stored, self.classes, module))
+
+    def _install_names_again(self, module: ModuleType) -> None:
+        latest = sys.modules["transformers"]
+        if not isinstance(getattr(latest, "_objects", None), Names):
+            self._install_names(latest)
+
+    def _install_configs(self, module: ModuleType) -> None:
+        self._replace(module, "CONFIG_MAPPING", Configs)
+        self._forbid_remote_code(module)
+
+    def _install_models(self, module: ModuleType) -> None:
+        """Fill every Auto class for models: transformers' own, other packages', and those yet to be defined."""
+        base: Any = getattr(sys.modules[f"{AUTO_PACKAGE}auto_factory"], "_BaseAutoModelClass", None)
+        if base is None:
+            self.unknown.append(f"{AUTO_PACKAGE}auto_factory._BaseAutoModelClass")
+            return
+        for auto_class in _descendants(base):
+            self._install_auto_class(auto_class)
+
+        def defined(auto_class: type, /, **options: Any) -> None:
+            super(base, auto_class).__init_subclass__(**options)  # type: ignore[misc]  # `base` is found at run time
+            self._install_auto_class(auto_class)
+
+        base.__init_subclass__ = classmethod(defined)
+        self._undo.append(lambda: delattr(base, "__init_subclass__"))
+
+    def _install_auto_class(self, auto_class: type) -> None:
+        mapping = vars(auto_class).get("_model_mapping")
+        own = auto_class.__module__.startswith(AUTO_PACKAGE)
+        if mapping is None or not (own or hasattr(mapping, "_extra_content")):
+            return
+        key = auto_class.__name__ if own else f"{auto_class.__module__}:{auto_class.__name__}"
+        names = getattr(mapping, "_model_mapping", None)
+        self._replace(auto_class, "_model_mapping", functools.partial(Models, auto_class=key, names=names))
+        if isinstance(names, dict):
+            before = dict(names)
+            self._undo.append(lambda: _restore(names, before))
+
+    def _install_processing(self, module: ModuleType) -> None:
+        mapping, field = _PROCESSING[module.__name__]
+        self._replace(module, mapping, functools.partial(Processing, field=field))
+        self._forbid_remote_code(module)
+
+    def _replace(self, holder: Any, attribute: str, content: Callable[[Mapping[Any, Any], Classes], Content]) -> None:
+        mapping = getattr(holder, attribute, None)
+        stored = getattr(mapping, "_extra_content", None)
+        if type(stored) is not dict:
+            self.unknown.append(f"{getattr(holder, '__name__', holder)}.{attribute}._extra_content")
+            return
+        lazy = content(stored, self.classes)
+        mapping._extra_content = lazy  # type: ignore[union-attr]  # mypy knows only getattr's None
+        self._undo.append(lambda: setattr(mapping, "_extra_content", lazy.registered()))
+
+    def _put(self, holder: Any, attribute: str, value: Any) -> None:
+        before = getattr(holder, attribute)
+        setattr(holder, attribute, value)
+        self._undo.append(lambda: setattr(holder, attribute, before))
+
+    def _forbid_remote_code(self, module: ModuleType) -> None:
+        run, trust = getattr(module, RUN, None), getattr(module, TRUST, None)
+        if run is None or trust is None:
+            self.unknown.append(f"{module.__name__}.{RUN}, {TRUST}")
+            return
+        _, field = _PROCESSING.get(module.__name__, ("", ""))
+        self._put(module, RUN, judged(run, self.classes, field=field))
+        self._put(module, TRUST, trusted(trust, self.classes, field=field))
+
+
+def _descendants(parent: type) -> Iterator[type]:
+    child: type
+    for child in parent.__subclasses__():
+        yield child
+        yield from _descendants(child)
+
+
+def _restore(table: dict[Any, Any], before: dict[Any, Any]) -> None:
+    for key in set(table) - set(before):
+        del table[key]
+
+
+def snapshot() -> Callable[[], None]:
+    """Remember all that is registered in transformers now; return the function that puts it back.
+
+    To be taken and used while no bridge is installed. Where transformers is first imported in between,
+    what is put back is what it comes with: nothing registered.
+    """
+    before = {name: dict(table) for name, table in _tables()}
+
+    def put_back() -> None:
+        for name, table in _tables():
+            table.clear()
+            table.update(before.get(name, {}))
+
+    return put_back
+
+
+def _tables() -> Iterator[tuple[str, dict[Any, Any]]]:
+    """Yield every table of transformers' that registering writes to, under a name that stays the same."""
+    for name in (f"{AUTO_PACKAGE}configuration_auto", f"{AUTO_PACKAGE}modeling_auto", *_PROCESSING):
+        for attribute, value in list(vars(sys.modules[name]).items()) if name in sys.modules else ():
+            table = value if attribute.startswith("REGISTERED_") else getattr(value, "_extra_content", None)
+            if isinstance(table, dict):
+                yield f"{name}.{attribute}", table
