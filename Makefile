@@ -26,7 +26,7 @@ lint: $(VENV)/.dev  ## style and types
 	$(BIN)/mypy
 
 docs: $(VENV)/.dev  ## the documentation, into site/; warnings are errors
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 bench: $(VENV)/.dev  ## the benchmarks, side by side; some minutes
 	$(BIN)/python -m benchmarks

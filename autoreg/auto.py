@@ -130,7 +130,7 @@ class _Request:
             return _no_model_type(self.file, self.auto_class)
         if self.file is not None and self.choice is None and self._unheard_of():
             return self.runtime.unknown(str(self.model_type), file=self.file.file, requires=self.file.requires)
-        if self.file is None and isinstance(error, OSError) and os.path.isdir(self.source):
+        if self.file is None and self.auto_class not in _FIELDS and os.path.isdir(self.source):
             return _no_config(os.fspath(self.source))
         return None
 

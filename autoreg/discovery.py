@@ -73,7 +73,7 @@ class Offer:
             version=self.version,
             location=self.location,
             declared=declared or self.entry_point,
-            problem=problem,
+            problem=problem.rstrip("."),
             advice=advice or upgrade,
         )
 
@@ -133,7 +133,7 @@ def scan(path: Sequence[str] | None = None) -> tuple[Offer, ...]:
     installed = _Installed()
     offers: list[Offer] = []
     for distribution in importlib.metadata.distributions(path=list(path if path is not None else trusted_path())):
-        text = distribution.read_text("entry_points.txt")
+        text = _text(distribution, "entry_points.txt")
         # Parsing is the expensive part: of a thousand distributions only those that name the group pay it.
         if text and f"[{MODEL_TYPES}" in text:
             offers.extend(_offers(distribution, text, installed))
@@ -170,9 +170,17 @@ def _entry_points(text: str) -> Iterator[tuple[str, str, str]]:
             yield group, name.strip(), value.strip()
 
 
+def _text(distribution: importlib.metadata.Distribution, name: str) -> str:
+    """Return a file of the metadata, empty where it is missing or no text: one damaged package stops no other."""
+    try:
+        return distribution.read_text(name) or ""
+    except UnicodeDecodeError:
+        return ""
+
+
 def _metadata(distribution: importlib.metadata.Distribution) -> tuple[str, str, list[str]]:
     """Return name, version and requirements: `distribution.metadata` parses the whole long description."""
-    text = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
+    text = _text(distribution, "METADATA") or _text(distribution, "PKG-INFO")
     headers, _, _ = text.partition("\n\n")
     fields: dict[str, list[str]] = {"Name": [], "Version": [], "Requires-Dist": []}
     for key, value in _HEADER.findall(headers):

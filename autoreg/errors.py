@@ -129,7 +129,7 @@ class PluginError(AutoregError, ImportError):
         return _lines(
             f"{self.model_type!r} belongs to the plugin {self.distribution} {self.version} ({self.location}),"
             f" which cannot be used.",
-            f"It declares {self.declared}: {self.problem}.",
+            f"It declares {self.declared}: {self.problem}" + ("" if self.problem.endswith("?") else "."),
             self.advice,
         )
 

@@ -17,7 +17,7 @@ from autoreg.errors import ConflictError
 if TYPE_CHECKING:
     from autoreg.discovery import Broken, Declared, Offer
 
-__all__ = ["NATIVE", "Choice", "Registry", "Switches", "same_name", "unknown_switches"]
+__all__ = ["NATIVE", "Choice", "Registry", "Switches", "unknown_switches"]
 
 NATIVE = "transformers"
 """The name under which transformers itself takes part: in `AUTOREG_PREFER` and in `Choice.winner`."""
@@ -138,7 +138,7 @@ class Registry:
         preferred = self.switches.prefer.get(name)
         if preferred == NATIVE:
             return NATIVE, "AUTOREG_PREFER names transformers", None
-        chosen = [offer for offer in able if preferred and same_name(offer.distribution, preferred)]
+        chosen = [offer for offer in able if preferred and _same(offer.distribution, preferred)]
         if chosen:
             return chosen[0], f"AUTOREG_PREFER names {chosen[0].distribution}", None
         return self._by_rule(name, able, offers)
@@ -147,9 +147,8 @@ class Registry:
         native = name in self.native
         overriding = [offer for offer in able if self._overrides(offer)] if native else able
         if len(overriding) > 1:
-            claimants = tuple((offer.distribution, offer.version, offer.location) for offer in overriding)
-            conflict = ConflictError(name=name, claimants=claimants)
-            return None, f"{len(overriding)} plugins claim it and AUTOREG_PREFER does not choose", conflict
+            reason = f"{len(overriding)} plugins claim it and AUTOREG_PREFER does not choose"
+            return None, reason, _conflict(name, overriding)
         if overriding:
             reason = "it declares that it overrides transformers' own" if native else "no other plugin claims it"
             return overriding[0], reason, None
@@ -168,6 +167,15 @@ class Registry:
         from packaging.specifiers import SpecifierSet
 
         return SpecifierSet(specifier).contains(self._version, prereleases=True)
+
+    def settle(self, class_name: str, offers: Sequence[Offer]) -> Offer:
+        """Return whose class of this name is meant, where plugins share it; raise `ConflictError` if nothing says."""
+        preferred = self.switches.prefer.get(class_name)
+        chosen = [offer for offer in offers if preferred and _same(offer.distribution, preferred)]
+        if chosen:
+            return chosen[0]
+        owners = {offer.distribution: offer for offer in offers}.values()
+        raise _conflict(class_name, owners)
 
     def near(self, name: str) -> tuple[str, ...]:
         """Return up to three names that look like this one, plugins' and transformers' own."""
@@ -192,7 +200,12 @@ def unknown_switches(switches: Switches, registries: Sequence[Registry]) -> tupl
     return tuple(found)
 
 
-def same_name(one: str, other: str) -> bool:
+def _conflict(name: str, offers: Iterable[Offer]) -> ConflictError:
+    claimants = tuple((offer.distribution, offer.version, offer.location) for offer in offers)
+    return ConflictError(name=name, claimants=claimants)
+
+
+def _same(one: str, other: str) -> bool:
     """Say whether two spellings name one distribution."""
     return _normal(one) == _normal(other)
 

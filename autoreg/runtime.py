@@ -24,13 +24,12 @@ from autoreg.checkpoint import read_config
 from autoreg.discovery import Broken, Declared, Offer
 from autoreg.errors import (
     AutoregWarning,
-    ConflictError,
     PluginError,
     RemoteCodeError,
     StrictError,
     UnknownArchitectureError,
 )
-from autoreg.registry import NATIVE, Choice, Registry, Switches, same_name, unknown_switches
+from autoreg.registry import NATIVE, Choice, Registry, Switches, unknown_switches
 
 if TYPE_CHECKING:
     from autoreg.architecture import Architecture, ClassRef
@@ -39,7 +38,9 @@ __all__ = ["Runtime", "activate", "current", "isolated"]
 
 # By-name look-ups of these kinds reach plugins that nobody has used yet; probing for any other name in
 # `transformers` (as many libraries do) must not load every plugin's declaration.
-_KINDS = re.compile(r"(Tokenizer|TokenizerFast|Processor|FeatureExtractor|Config|Model|Backbone|For[A-Z]\w*)$")
+_KINDS = re.compile(
+    r"(Tokenizer|TokenizerFast|Processor|ImageProcessorPil|FeatureExtractor|Config|Model|Backbone|For[A-Z]\w*)$"
+)
 
 
 class Runtime:
@@ -48,6 +49,7 @@ class Runtime:
     def __init__(self) -> None:
         self.bridge = Bridge(self)
         self.active = 0
+        self.used = False
         self._declared: dict[Offer, Declared | Broken] = {}
         self._warned: set[str] = set()
         self._registered: set[str] = set()
@@ -118,7 +120,7 @@ class Runtime:
     def declaration(self, choice: Choice) -> Architecture:
         """Return the winner's architecture; raise what stands against it."""
         if choice.conflict is not None:
-            raise choice.conflict
+            raise choice.conflict.again()
         if choice.offer is None:
             raise LookupError(f"{choice.name} belongs to {choice.winner}")
         declared = self.declare(choice.offer)
@@ -172,9 +174,12 @@ class Runtime:
         if class_name not in self._names:
             self._names[class_name] = self._declaring(class_name)
         found = self._names[class_name]
+        if not found:
+            return None
         if len({reference for _, reference in found}) > 1:
-            found = self._settled(class_name, found)
-        return (found[0][0].name, found[0][1]) if found else None
+            winner = self.types.settle(class_name, [offer for offer, _ in found])
+            found = tuple(match for match in found if match[0] == winner)
+        return found[0][0].name, found[0][1]
 
     def _own(self, class_name: str) -> tuple[str, ClassRef] | None:
         """Return the class of that name of the very architecture that is being loaded, if it has one."""
@@ -205,17 +210,6 @@ class Runtime:
             for _, reference in declared.architecture.references():
                 if reference.name == class_name:
                     yield offer, reference
-
-    def _settled(
-        self, class_name: str, found: tuple[tuple[Offer, ClassRef], ...]
-    ) -> tuple[tuple[Offer, ClassRef], ...]:
-        preferred = self.switches.prefer.get(class_name)
-        chosen = tuple(match for match in found if preferred and same_name(match[0].distribution, preferred))
-        if chosen:
-            return chosen
-        owners = {offer.distribution: offer for offer, _ in found}.values()
-        claimants = tuple((offer.distribution, offer.version, offer.location) for offer in owners)
-        raise ConflictError(name=class_name, claimants=claimants)
 
     def imported(self) -> Iterator[str]:
         """Yield the model types whose plugin's package this process has imported already."""
@@ -347,11 +341,10 @@ _loading: ContextVar[Choice | None] = ContextVar("the owner of the checkpoint th
 
 
 class _Process:
-    """What is global to the process: the current runtime, and whether autoreg's own Auto classes hold it."""
+    """What is global to the process: the current runtime."""
 
     def __init__(self) -> None:
         self.runtime = Runtime()
-        self.used = False
 
 
 _PROCESS = _Process()
@@ -386,37 +379,41 @@ def activate() -> Callable[[], None]:
 
 def use() -> Runtime:
     """Return the current runtime, activated for good: what autoreg's own Auto classes stand on."""
-    if not _PROCESS.used:
+    runtime = current()
+    if not runtime.used:
         with _LOCK:
-            if not _PROCESS.used:
-                _PROCESS.runtime.hold()
-                _PROCESS.used = True
-    return _PROCESS.runtime
+            if not runtime.used:
+                runtime.hold()
+                runtime.used = True
+    return runtime
+
+
+def lock() -> threading.RLock:
+    """Return the process's lock, for what must be made once; never to be held while a plugin is imported."""
+    return _LOCK
 
 
 @contextmanager
 def isolated() -> Iterator[Runtime]:
-    """Look at the environment afresh inside the block, and put everything back after it.
+    """Begin afresh inside the block, as a new process would, and put everything back after it.
 
-    Inside, the installed distributions and the environment variables are read again; activation is as it
-    was outside. Afterwards transformers' tables of registered classes are as they were, whatever was
-    activated, resolved or registered inside. For tests and notebooks; not for several threads at once.
-    Depth: metadata.
+    Inside, the installed distributions and the environment variables are read again, and nothing is
+    activated until somebody does. Afterwards transformers' tables of registered classes are as they were,
+    whatever was activated, resolved or registered inside. For tests and notebooks; not for several threads
+    at once. Depth: metadata.
     """
     with _LOCK:
-        outer, used = _PROCESS.runtime, _PROCESS.used
+        outer = current()
         outer.suspend()
         put_back = snapshot()
         _PROCESS.runtime = inner = Runtime()
-        for _ in range(outer.active):
-            inner.hold()
     try:
         yield inner
     finally:
         with _LOCK:
             inner.suspend()
             put_back()
-            _PROCESS.runtime, _PROCESS.used = outer, used
+            _PROCESS.runtime = outer
             outer.resume()
 
 

@@ -116,6 +116,18 @@ class Classes:
         found: type = classes.get("torchvision") or next(value for value in classes.values() if value is not None)
         return found
 
+    def by_name(self, model_type: str, reference: ClassRef) -> type:
+        """Return the class; where its backend's library is missing, that of another backend, as transformers does."""
+        try:
+            return self.load(model_type, reference)
+        except PluginError:
+            architecture = self.plugins.architecture(model_type)
+            for field in ("image_processor", "video_processor"):
+                references = getattr(architecture, field)
+                if isinstance(references, Mapping) and reference in references.values():
+                    return self.default(architecture, field)
+            raise
+
     def _backends(self, model_type: str, references: Mapping[str, ClassRef]) -> Any:
         classes = Backends()
         failure: PluginError | None = None

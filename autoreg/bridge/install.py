@@ -45,6 +45,8 @@ class Bridge:
         self._watch.when_imported(f"{AUTO_PACKAGE}configuration_auto", self._install_configs)
         self._watch.when_imported(f"{AUTO_PACKAGE}modeling_auto", self._install_models)
         self._watch.when_imported(f"{AUTO_PACKAGE}auto_factory", self._forbid_remote_code)
+        # `pipeline()` runs code for a `custom_pipelines` entry in the config.
+        self._watch.when_imported("transformers.pipelines", self._forbid_remote_code)
         for module in _PROCESSING:
             self._watch.when_imported(module, self._install_processing)
 
@@ -122,13 +124,13 @@ class Bridge:
         self._undo.append(lambda: setattr(holder, attribute, before))
 
     def _forbid_remote_code(self, module: ModuleType) -> None:
-        run, trust = getattr(module, RUN, None), getattr(module, TRUST, None)
-        if run is None or trust is None:
-            self.unknown.append(f"{module.__name__}.{RUN}, {TRUST}")
-            return
         _, field = _PROCESSING.get(module.__name__, ("", ""))
-        self._put(module, RUN, judged(run, self.classes, field=field))
-        self._put(module, TRUST, trusted(trust, self.classes, field=field))
+        for name, guard in ((RUN, judged), (TRUST, trusted)):
+            function = getattr(module, name, None)
+            if function is not None:
+                self._put(module, name, guard(function, self.classes, field=field))
+            elif module.__name__.startswith(AUTO_PACKAGE):
+                self.unknown.append(f"{module.__name__}.{name}")
 
 
 def _descendants(parent: type) -> Iterator[type]:

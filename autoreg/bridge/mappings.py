@@ -169,7 +169,7 @@ class Names(dict[str, Any]):
         found = self.classes.plugins.named(name)
         if found is None:
             raise KeyError(name)
-        return self.classes.load(*found)
+        return self.classes.by_name(*found)
 
     def _native(self, name: str) -> bool:
         # This dict is asked before transformers' own names, at each first access to any of them.

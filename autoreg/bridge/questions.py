@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -32,9 +34,9 @@ HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "proxies", "re
 
 def auto_class_named(name: str) -> Any | None:
     """Return transformers' own Auto class of this name; None if it has none."""
-    import transformers
-
-    found = getattr(transformers, name, None) if name.startswith("Auto") else None
+    importlib.import_module("transformers")
+    # Not what the import returns: a thread that waited for another's gets the package that was replaced.
+    found = getattr(sys.modules["transformers"], name, None) if name.startswith("Auto") else None
     ours = isinstance(found, type) and found.__module__.startswith(AUTO_PACKAGE)
     return found if ours and hasattr(found, "from_pretrained") else None
 

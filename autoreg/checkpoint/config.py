@@ -21,6 +21,7 @@ __all__ = ["ConfigFile", "find_config", "read_config"]
 CONFIG_NAME = "config.json"
 _HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?")
+_JSON_NAMES = {list: "list", str: "string", int: "number", float: "number", bool: "boolean", type(None): "null"}
 _AGAIN = "Save or download the checkpoint again."
 
 
@@ -145,7 +146,7 @@ def _parse(content: bytes, file: str) -> dict[str, Any]:
         problem = f"not valid JSON ({error}); it was cut short or edited by hand."
         raise CheckpointError(file=file, problem=problem, advice=_AGAIN) from error
     if not isinstance(fields, dict):
-        problem = f"it holds a JSON {type(fields).__name__}, and a config is an object ({{…}})."
+        problem = f"it holds a JSON {_JSON_NAMES[type(fields)]}, and a config is an object ({{…}})."
         raise CheckpointError(file=file, problem=problem, advice=_AGAIN)
     return fields
 

@@ -96,6 +96,7 @@ def _run(options: argparse.Namespace) -> int:
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", AutoregWarning)
         code: int = options.run(runtime.current(), options)
-    for warning in caught:
+    # doctor has found, and cured, what other commands can only warn of
+    for warning in caught if options.command != "doctor" else ():
         print(f"warning: {warning.message}", file=sys.stderr)
     return code

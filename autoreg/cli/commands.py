@@ -18,7 +18,7 @@ _BAD = ("broken", "conflict", "unusable")
 
 
 def list_installed(runtime: Runtime, options: argparse.Namespace) -> int:
-    """Depth: metadata (no plugin code runs); with --declared: declaration. In a pipe: tab-separated lines."""
+    """Depth: metadata; declaration with --declared, and for a model type that transformers has too. In a pipe: TSV."""
     rows = diagnosis.installed(runtime, declared=options.declared)
     if options.json:
         screen.json({"architectures": [asdict(row) for row in rows]})
@@ -28,8 +28,11 @@ def list_installed(runtime: Runtime, options: argparse.Namespace) -> int:
         return 0
     columns = ["model type", "distribution", "version", "state", *(["classes"] if options.declared else [])]
     screen.table(columns, [_cells(row, options.declared) for row in rows])
-    notes = [row for row in rows if row.reason]
-    screen.notes([f"{row.name}: {row.reason} ({row.distribution} {row.version})" for row in notes])
+    owners: dict[str, list[str]] = {}
+    for row in rows:
+        if row.reason:
+            owners.setdefault(f"{row.name}: {row.reason}", []).append(f"{row.distribution} {row.version}")
+    screen.notes([f"{note} ({', '.join(names)})" for note, names in owners.items()])
     return 0
 
 
