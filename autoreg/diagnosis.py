@@ -17,7 +17,7 @@ from autoreg import discovery, natives
 from autoreg.architecture import check_model_type
 from autoreg.checkpoint import ConfigFile, read_config
 from autoreg.discovery import CLAIMS, Broken, Declared, Offer
-from autoreg.errors import AutoregError, DeclarationError
+from autoreg.errors import AutoregError, DeclarationError, sentence
 from autoreg.registry import NATIVE, Choice, Registry, unknown_switches
 
 if TYPE_CHECKING:
@@ -345,11 +345,11 @@ def _offer_findings(runtime: Runtime, registry: Registry, offer: Offer) -> Itera
         try:
             check_model_type(offer.name)
         except DeclarationError as error:
-            yield _error(offer, f"its entry point {offer.name!r}: {error.problem}.")
+            yield _error(offer, sentence(f"its entry point {offer.name!r}: {error.problem}"))
             return
     declared = runtime.declare(offer)
     if isinstance(declared, Broken):
-        yield _error(offer, f"{declared.error.problem}.", declared.error.advice if offer.unmet else "")
+        yield _error(offer, sentence(declared.error.problem), declared.error.advice if offer.unmet else "")
         return
     for remark in declared.remarks:
         yield Finding(severity="warning", subject=offer.owner, problem=f"{remark}.", mend=_tell(offer))

@@ -58,6 +58,11 @@ def _lines(*parts: str) -> str:
     return "\n".join(part for part in parts if part)
 
 
+def sentence(text: str) -> str:
+    """Return the text with a full stop, unless it ends as a sentence does."""
+    return text if text.endswith((".", "?")) else f"{text}."
+
+
 def _did_you_mean(names: tuple[str, ...]) -> str:
     return f"Did you mean {' or '.join(repr(name) for name in names)}?" if names else ""
 
@@ -129,7 +134,7 @@ class PluginError(AutoregError, ImportError):
         return _lines(
             f"{self.model_type!r} belongs to the plugin {self.distribution} {self.version} ({self.location}),"
             f" which cannot be used.",
-            f"It declares {self.declared}: {self.problem}" + ("" if self.problem.endswith("?") else "."),
+            sentence(f"It declares {self.declared}: {self.problem}"),
             self.advice,
         )
 

@@ -132,12 +132,25 @@ class Runtime:
 
     def owns(self, model_type: str) -> bool:
         """Say whether a look-up of the model type is a plugin's to answer (be it with an error)."""
-        if model_type not in self.types:
+        if model_type not in self.types or model_type in _importing.get():
             return False
         choice = self.types.choose(model_type)
         if choice.winner == NATIVE and choice.native:
             self._warn_of_losers(choice)
         return choice.offer is not None or choice.conflict is not None
+
+    @contextmanager
+    def importing(self, model_type: str) -> Iterator[None]:
+        """Let transformers answer for the model type inside the block, in which its plugin is being imported.
+
+        Importing a model of transformers' looks its own model type up (for a docstring), and a plugin that
+        overrides the type is often a subclass of that model.
+        """
+        token = _importing.set((*_importing.get(), model_type))
+        try:
+            yield
+        finally:
+            _importing.reset(token)
 
     def native(self, model_type: str) -> bool:
         """Say whether AUTOREG_PREFER demands transformers' own."""
@@ -337,6 +350,7 @@ class Runtime:
 
 _OURS = {"autoreg", "transformers", "contextlib", "functools"}
 _LOCK = threading.RLock()
+_importing: ContextVar[tuple[str, ...]] = ContextVar("the model types whose plugins are being imported", default=())
 _loading: ContextVar[Choice | None] = ContextVar("the owner of the checkpoint that is being loaded", default=None)
 
 

@@ -41,7 +41,8 @@ class Classes:
     def load(self, model_type: str, reference: ClassRef) -> type:
         """Import a declared class; whatever goes wrong is the plugin's `PluginError`."""
         try:
-            return reference.load()
+            with self.plugins.importing(model_type):
+                return reference.load()
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # SystemExit too: a plugin must not end the program

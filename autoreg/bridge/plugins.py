@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from autoreg.architecture import Architecture, ClassRef
@@ -16,6 +17,9 @@ class Plugins(Protocol):
 
     def owns(self, model_type: str) -> bool:
         """Say whether a look-up of the model type is a plugin's to answer (be it with an error)."""
+
+    def importing(self, model_type: str) -> AbstractContextManager[None]:
+        """Return a block in which a look-up of the model type by this thread is not the plugin's to answer."""
 
     def native(self, model_type: str) -> bool:
         """Say whether the user demanded transformers' own, whatever somebody registered."""

@@ -29,7 +29,7 @@ CHECKPOINTS = (
 
 
 def promise(what: str, name: str, **result: object) -> None:
-    print(json.dumps({"promise": what, "name": name, **result}), flush=True)
+    print(json.dumps({"promise": what, "name": name, **result}), flush=True)  # noqa: T201 - a program: it prints
 
 
 def kind(value: object) -> str:

@@ -38,7 +38,7 @@ class Request:
     sent: int = 0
 
 
-class NotFound(Exception):
+class NotFoundError(Exception):
     """The hub's own 404: an error code that the client turns into an exception."""
 
     def __init__(self, code: str, message: str, commit: str | None = None) -> None:
@@ -106,7 +106,7 @@ class Snapshot:
 
     def blob(self, name: str) -> Blob:
         if name not in self.blobs:
-            raise NotFound("EntryNotFound", f"{self.id} has no {name}", self.commit)
+            raise NotFoundError("EntryNotFound", f"{self.id} has no {name}", self.commit)
         return self.blobs[name]
 
     def info(self) -> dict[str, Any]:
@@ -119,7 +119,7 @@ class Snapshot:
         prefix = f"{folder}/" if folder else ""
         inside = {name.removeprefix(prefix): blob for name, blob in self.blobs.items() if name.startswith(prefix)}
         if folder and not inside:
-            raise NotFound("EntryNotFound", f"{self.id} has no folder {folder}", self.commit)
+            raise NotFoundError("EntryNotFound", f"{self.id} has no folder {folder}", self.commit)
         rows = [blob.entry() for name, blob in inside.items() if recursive or "/" not in name]
         folders = {name.split("/")[0] for name in inside if "/" in name} if not recursive else set()
         return rows + [{"type": "directory", "path": prefix + name, "oid": "0" * 40} for name in sorted(folders)]
@@ -139,12 +139,12 @@ class Repositories:
         for snapshot in revisions.values():
             if snapshot.commit == revision:
                 return snapshot
-        raise NotFound("RevisionNotFound", f"{repo} has no revision {revision}")
+        raise NotFoundError("RevisionNotFound", f"{repo} has no revision {revision}")
 
     def _revisions(self, repo: str) -> dict[str, Snapshot]:
         main = self.root / repo
         if {".", ".."} & set(repo.split("/")) or not main.is_dir():
-            raise NotFound("RepoNotFound", f"no repository {repo}")
+            raise NotFoundError("RepoNotFound", f"no repository {repo}")
         others = {path.name.partition("@")[2]: path for path in main.parent.glob(f"{main.name}@*")}
         return {name: Snapshot.of(repo, path) for name, path in ({"main": main} | others).items()}
 
@@ -202,10 +202,10 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         try:
             self._route()
-        except NotFound as error:
+        except NotFoundError as error:
             self._not_found(error)
 
-    do_HEAD = do_GET
+    do_HEAD = do_GET  # noqa: N815 - http.server's own name
 
     def _route(self) -> None:
         url = urlsplit(self.path)
@@ -220,7 +220,7 @@ class _Handler(BaseHTTPRequestHandler):
                 if not self._moved(match):
                     answer(match)
                 return
-        raise NotFound("RepoNotFound", f"no route {url.path}")
+        raise NotFoundError("RepoNotFound", f"no route {url.path}")
 
     def _moved(self, match: re.Match[str]) -> bool:
         """Redirect a repository's old name to its new one, as the hub does, with a relative address."""
@@ -281,7 +281,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _json(self, value: object) -> None:
         self._answer(200, {"Content-Type": "application/json"}, json.dumps(value).encode())
 
-    def _not_found(self, error: NotFound) -> None:
+    def _not_found(self, error: NotFoundError) -> None:
         headers = {"X-Error-Code": error.code, "X-Error-Message": str(error)}
         self._answer(404, headers | ({"X-Repo-Commit": error.commit} if error.commit else {}))
 
@@ -305,7 +305,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - http.server's own name
         """Print nothing."""
 
 

@@ -32,19 +32,19 @@ def _download(hub: Hub, cache: Path, repo: str, file: str, revision: str = "main
 
 
 @pytest.mark.parametrize(
-    ("repo", "file", "revision", "error"),
+    ("wanted", "error"),
     [
-        ("org/other", "config.json", "main", RepositoryNotFoundError),
-        ("org/name", "other.json", "main", RemoteEntryNotFoundError),
-        ("org/name", "config.json", "v9", RevisionNotFoundError),
+        (("org/other", "config.json", "main"), RepositoryNotFoundError),
+        (("org/name", "other.json", "main"), RemoteEntryNotFoundError),
+        (("org/name", "config.json", "v9"), RevisionNotFoundError),
     ],
 )
 def test_what_is_missing_is_told_apart(
-    hub: Hub, tmp_path: Path, repo: str, file: str, revision: str, error: type[Exception]
+    hub: Hub, tmp_path: Path, wanted: tuple[str, str, str], error: type[Exception]
 ) -> None:
     """A missing repository, file and revision each raise the client's own exception."""
     with pytest.raises(error):
-        _download(hub, tmp_path / "cache", repo, file, revision=revision)
+        _download(hub, tmp_path / "cache", *wanted)
 
 
 def test_a_file_is_named_by_its_digest(hub: Hub, tmp_path: Path) -> None:
