@@ -37,8 +37,7 @@ def auto_class_named(name: str) -> Any | None:
     importlib.import_module("transformers")
     # Not what the import returns: a thread that waited for another's gets the package that was replaced.
     found = getattr(sys.modules["transformers"], name, None) if name.startswith("Auto") else None
-    ours = isinstance(found, type) and found.__module__.startswith(AUTO_PACKAGE)
-    return found if ours and hasattr(found, "from_pretrained") else None
+    return found if isinstance(found, type) and found.__module__.startswith(AUTO_PACKAGE) else None
 
 
 def pin_revision(source: Any, options: dict[str, Any]) -> bool:
