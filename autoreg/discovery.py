@@ -23,7 +23,18 @@ from autoreg.errors import PluginError
 if TYPE_CHECKING:
     from autoreg.architecture import Architecture
 
-__all__ = ["CLAIMS", "MODEL_TYPES", "Broken", "Declared", "Offer", "declare", "scan", "trusted_path"]
+__all__ = [
+    "CLAIMS",
+    "MODEL_TYPES",
+    "Broken",
+    "Declared",
+    "Offer",
+    "declare",
+    "installed_version",
+    "missing_classes",
+    "scan",
+    "trusted_path",
+]
 
 MODEL_TYPES = "autoreg"
 CLAIMS = "autoreg.architectures"
@@ -140,6 +151,14 @@ def scan(path: Sequence[str] | None = None) -> tuple[Offer, ...]:
     return tuple(sorted(_without_doubles(offers), key=lambda offer: (offer.name, offer.distribution, offer.location)))
 
 
+def installed_version(name: str) -> str:
+    """Return the installed version of a distribution, empty where there is none. Depth: metadata."""
+    try:
+        return _metadata(importlib.metadata.distribution(name))[1]
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
 def _offers(distribution: importlib.metadata.Distribution, text: str, installed: _Installed) -> Iterator[Offer]:
     lines = [line for line in _entry_points(text) if line[0] in (MODEL_TYPES, CLAIMS)]
     if not lines:
@@ -194,6 +213,7 @@ class _Installed:
 
     def __init__(self) -> None:
         self._problems: dict[str, str] = {}
+        self._versions: dict[str, str] = {}
 
     def unmet(self, text: str) -> str:
         """Return what is wrong with this requirement here, or nothing."""
@@ -211,9 +231,10 @@ class _Installed:
         if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
             return ""
         wanted = f"{requirement.name}{requirement.specifier}"
-        try:
-            version = importlib.metadata.version(requirement.name)
-        except importlib.metadata.PackageNotFoundError:
+        if requirement.name not in self._versions:
+            self._versions[requirement.name] = installed_version(requirement.name)
+        version = self._versions[requirement.name]
+        if not version:
             return f"{wanted} (not installed)"
         met = requirement.specifier.contains(version, prereleases=True)
         return "" if met else f"{wanted} ({version} is installed)"

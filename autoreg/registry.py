@@ -138,7 +138,9 @@ class Registry:
         preferred = self.switches.prefer.get(name)
         if preferred == NATIVE:
             return NATIVE, "AUTOREG_PREFER names transformers", None
-        chosen = [offer for offer in able if preferred and _same(offer.distribution, preferred)]
+        # One that cannot be used is chosen all the same, and says why: another would come as a surprise.
+        ready = [offer for offer in offers if self._standing(offer) in ("able", "unusable")]
+        chosen = [offer for offer in ready if preferred and _same(offer.distribution, preferred)]
         if chosen:
             return chosen[0], f"AUTOREG_PREFER names {chosen[0].distribution}", None
         return self._by_rule(name, able, offers)

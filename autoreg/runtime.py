@@ -6,7 +6,6 @@ Here the registry, discovery and the bridge meet. Everything that a process reme
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import re
 import sys
@@ -36,8 +35,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Runtime", "activate", "current", "isolated"]
 
-# By-name look-ups of these kinds reach plugins that nobody has used yet; probing for any other name in
-# `transformers` (as many libraries do) must not load every plugin's declaration.
+# By-name look-ups of these kinds reach plugins that nobody has used yet; any other name only those in use, since
+# many libraries probe `transformers` for names, and that must not load every plugin's declaration.
 _KINDS = re.compile(
     r"(Tokenizer|TokenizerFast|Processor|ImageProcessorPil|FeatureExtractor|Config|Model|Backbone|For[A-Z]\w*)$"
 )
@@ -87,9 +86,19 @@ class Runtime:
             self.warn(f"{variable} names {name!r}, and nothing installed answers to it (see `autoreg list`)")
         return registries
 
+    @cached_property
+    def transformers_version(self) -> str:
+        """The installed release of transformers; "0" where there is none."""
+        return discovery.installed_version("transformers") or "0"
+
     def _registry(self, offers: list[Offer], native: frozenset[str]) -> Registry:
-        version = _transformers_version()
-        return Registry(offers, native=native, switches=self.switches, version=version, declare=self.declare)
+        return Registry(
+            offers,
+            native=native,
+            switches=self.switches,
+            version=self.transformers_version,
+            declare=self.declare,
+        )
 
     @property
     def types(self) -> Registry:
@@ -179,16 +188,15 @@ class Runtime:
 
     def named(self, class_name: str) -> tuple[str, ClassRef] | None:
         """Return the model type and reference that declare a class of this name; raise `ConflictError`."""
-        if not _KINDS.search(class_name):
-            return None
         own = self._own(class_name)
         if own is not None:
             return own
         if class_name not in self._names:
-            self._names[class_name] = self._declaring(class_name)
+            found = self._declaring(class_name)
+            if not found:
+                return None
+            self._names[class_name] = found
         found = self._names[class_name]
-        if not found:
-            return None
         if len({reference for _, reference in found}) > 1:
             winner = self.types.settle(class_name, [offer for offer, _ in found])
             found = tuple(match for match in found if match[0] == winner)
@@ -208,7 +216,7 @@ class Runtime:
         letters = _letters(class_name)
         in_use = [offer for offer in usable if offer in self._declared]
         alike = [offer for offer in usable if letters.startswith(_letters(offer.name))]
-        for group in (in_use, alike, usable):
+        for group in (in_use, alike, usable) if _KINDS.search(class_name) else (in_use,):
             found = tuple(match for offer in group for match in self._matches(offer, class_name))
             if found:
                 return found
@@ -263,7 +271,7 @@ class Runtime:
             if fate in causes
         )
         problem = (
-            f"the model type {model_type!r} is neither one of transformers {_transformers_version()}'s own"
+            f"the model type {model_type!r} is neither one of transformers {self.transformers_version}'s own"
             " nor declared by an installed plugin."
         )
         return UnknownArchitectureError(
@@ -443,13 +451,6 @@ def loading(choice: Choice | None) -> Iterator[None]:
 
 def _listed(variable: str) -> list[str]:
     return [item.strip() for item in os.environ.get(variable, "").split(",") if item.strip()]
-
-
-def _transformers_version() -> str:
-    try:
-        return importlib.metadata.version("transformers")
-    except importlib.metadata.PackageNotFoundError:
-        return "0"
 
 
 def _letters(name: str) -> str:

@@ -33,7 +33,8 @@ def test_every_auto_class_of_transformers_is_offered_as_a_subclass() -> None:
     assert len(names) > 50
     for name in names:
         drop_in = getattr(autoreg, name)
-        assert issubclass(drop_in, getattr(transformers, name))
+        parents = [parent.__name__ for parent in drop_in.__mro__[1:] if parent.__module__.startswith("transformers.")]
+        assert parents[0] in (name, "Placeholder")  # the latter where a library that it needs is missing
         assert (drop_in.__name__, drop_in.__module__) == (name, "autoreg")
     assert names <= set(dir(autoreg))
 
