@@ -64,7 +64,7 @@ class _Request:
         self.runtime = runtime.use()
         self.given = options.get("config")
         self.file: ConfigFile | None = None
-        if not hasattr(self.given, "model_type") and not options.get("gguf_file"):
+        if source is not None and not hasattr(self.given, "model_type") and not options.get("gguf_file"):
             # Out of reach, the hub's client tries for half a minute; transformers will do so once more anyway.
             reached = bridge.pin_revision(source, options)
             self.file = read_config(source, options if reached else {**options, "local_files_only": True})
@@ -113,11 +113,9 @@ class _Request:
 
     def check_head(self, auto_class: Any, architecture: Architecture) -> None:
         """Raise where the owner has no class for this Auto class; transformers' own message takes seconds."""
-        if self.auto_class in architecture.models or bridge.has_head(
-            auto_class, self.runtime.bridge.classes, architecture
-        ):
-            return
-        raise no_head(self.auto_class, architecture, self.choice, source=str(self.source))
+        declared = self.auto_class in architecture.models
+        if not declared and not bridge.has_head(auto_class, self.runtime.bridge.classes, architecture):
+            raise no_head(self.auto_class, architecture, self.choice, source=str(self.source))
 
     def explain(self, error: Exception) -> AutoregError | None:
         """Return the sentence that transformers' error lacks, where there is one."""
@@ -130,7 +128,7 @@ class _Request:
             return _no_model_type(self.file, self.auto_class)
         if self.file is not None and self.choice is None and self._unheard_of():
             return self.runtime.unknown(str(self.model_type), file=self.file.file, requires=self.file.requires)
-        if self.file is None and self.auto_class not in _FIELDS and os.path.isdir(self.source):
+        if self.file is None and self.auto_class not in _FIELDS and os.path.isdir(self.source or ""):
             return _no_config(os.fspath(self.source))
         return None
 

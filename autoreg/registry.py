@@ -139,8 +139,8 @@ class Registry:
         if preferred == NATIVE:
             return NATIVE, "AUTOREG_PREFER names transformers", None
         # One that cannot be used is chosen all the same, and says why: another would come as a surprise.
-        ready = [offer for offer in offers if self._standing(offer) in ("able", "unusable")]
-        chosen = [offer for offer in ready if preferred and _same(offer.distribution, preferred)]
+        unusable = [offer for offer in offers if self._standing(offer) == "unusable"]
+        chosen = [offer for offer in (*able, *unusable) if preferred and _same(offer.distribution, preferred)]
         if chosen:
             return chosen[0], f"AUTOREG_PREFER names {chosen[0].distribution}", None
         return self._by_rule(name, able, offers)

@@ -52,7 +52,6 @@ class Runtime:
         self._declared: dict[Offer, Declared | Broken] = {}
         self._warned: set[str] = set()
         self._registered: set[str] = set()
-        self._names: dict[str, tuple[tuple[Offer, ClassRef], ...]] = {}
 
     # --- the registries ----------------------------------------------------------------------------
 
@@ -113,8 +112,7 @@ class Runtime:
     def rescan(self) -> bool:
         """Look at the installed distributions again; say whether there are other offers than before."""
         before = {*self.types.offers, *self.claims.offers}
-        del self._registries
-        self._names.clear()
+        self.__dict__.pop("_registries", None)  # not `del`: another thread may be rescanning too
         return {*self.types.offers, *self.claims.offers} != before
 
     def declare(self, offer: Offer) -> Declared | Broken:
@@ -191,12 +189,9 @@ class Runtime:
         own = self._own(class_name)
         if own is not None:
             return own
-        if class_name not in self._names:
-            found = self._declaring(class_name)
-            if not found:
-                return None
-            self._names[class_name] = found
-        found = self._names[class_name]
+        found = self._declaring(class_name)  # not remembered: a plugin of the same name may come into use
+        if not found:
+            return None
         if len({reference for _, reference in found}) > 1:
             winner = self.types.settle(class_name, [offer for offer, _ in found])
             found = tuple(match for match in found if match[0] == winner)
@@ -212,7 +207,8 @@ class Runtime:
 
     def _declaring(self, class_name: str) -> tuple[tuple[Offer, ClassRef], ...]:
         """Find who declares the name: among the plugins in use first, then those with a like model type, then all."""
-        usable = [offer for choice in map(self.types.choose, self._type_names()) if (offer := choice.offer)]
+        names = dict.fromkeys(offer.name for offer in self.types.offers)
+        usable = [offer for choice in map(self.types.choose, names) if (offer := choice.offer)]
         letters = _letters(class_name)
         in_use = [offer for offer in usable if offer in self._declared]
         alike = [offer for offer in usable if letters.startswith(_letters(offer.name))]
@@ -221,9 +217,6 @@ class Runtime:
             if found:
                 return found
         return ()
-
-    def _type_names(self) -> list[str]:
-        return sorted({offer.name for offer in self.types.offers})
 
     def _matches(self, offer: Offer, class_name: str) -> Iterator[tuple[Offer, ClassRef]]:
         declared = self.declare(offer)
