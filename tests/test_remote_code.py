@@ -1,8 +1,10 @@
 """Code from a checkpoint runs only where nobody owns the model type and the caller asked for it by name."""
 
 import importlib
+import json
 import os
 import select
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,9 @@ import pytest
 
 import autoreg
 from autoreg import natives
+from autoreg.runtime import Runtime
 from tests.conftest import MakePlugin
-from tests.plugin_maker import PROCESSING, Plugin, write_checkpoint
+from tests.plugin_maker import PROCESSING, REPOSITORY, Plugin, write_checkpoint
 
 MODELS = sorted(natives.auto_classes())
 PROCESSORS = ["AutoTokenizer", "AutoProcessor", "AutoImageProcessor", "AutoVideoProcessor", "AutoFeatureExtractor"]
@@ -381,3 +384,51 @@ def test_plain_transformers_runs_what_nobody_owns(make_plugin: MakePlugin, tmp_p
     assert not checkpoint.has_run
     assert type(checkpoint.load(transformers, True)).__name__ == checkpoint.remote_name
     assert checkpoint.has_run
+
+
+RETNET = REPOSITORY / "plugins" / "autoreg-retnet" / "checkpoint"
+
+
+def test_a_custom_generate_of_an_owned_checkpoint_does_not_run(isolated: Runtime, tmp_path: Path) -> None:
+    """A `custom_generate` in an owned checkpoint runs through no Auto class; the plugin's own class would run it."""
+    import transformers
+    from autoreg_retnet import RetNetForCausalLM
+
+    folder, marker = tmp_path / "it", tmp_path / "ran"
+    shutil.copytree(RETNET, folder)
+    (folder / "custom_generate").mkdir()
+    source = f"open({str(marker)!r}, 'w').close()\n\ndef generate(model, **kwargs):\n    pass\n"
+    (folder / "custom_generate" / "generate.py").write_text(source)
+    autoreg.activate()
+    for face in (autoreg, transformers):
+        for trust in TRUST:
+            face.AutoModelForCausalLM.from_pretrained(folder, **({} if trust is None else {"trust_remote_code": trust}))
+    assert not marker.exists()
+    RetNetForCausalLM.from_pretrained(folder, trust_remote_code=True)
+    assert marker.exists()
+
+
+@pytest.mark.parametrize("owned", [True, False])
+def test_a_custom_pipeline_runs_only_where_no_plugin_owns_the_checkpoint(
+    isolated: Runtime, tmp_path: Path, owned: bool
+) -> None:
+    """`pipeline()` runs the code of a `custom_pipelines` entry, except for a checkpoint that a plugin owns."""
+    import transformers
+
+    folder, marker = tmp_path / "it", tmp_path / "ran"
+    shutil.copytree(RETNET, folder)
+    config = json.loads((folder / "config.json").read_text())
+    task = {"impl": "divining.Divining", "pt": ["AutoModelForCausalLM"], "type": "text"}
+    config["custom_pipelines"] = {"divining": task}
+    config["model_type"] = "retnet" if owned else "gpt2"
+    (folder / "config.json").write_text(json.dumps(config))
+    parent = "from transformers import TextGenerationPipeline\n"
+    source = f"{parent}open({str(marker)!r}, 'w').close()\n\nclass Divining(TextGenerationPipeline):\n    pass\n"
+    (folder / "divining.py").write_text(source)
+    autoreg.activate()
+    if owned:
+        with pytest.raises(autoreg.RemoteCodeError, match="owns this model type"):
+            transformers.pipeline("divining", model=str(folder), trust_remote_code=True)
+    else:
+        transformers.pipeline("divining", model=str(folder), trust_remote_code=True)
+    assert marker.exists() == (not owned)
