@@ -10,7 +10,7 @@ import importlib.util
 import json
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from autoreg import discovery, natives
@@ -45,6 +45,7 @@ class Row:
         state: ok, broken, conflict, unusable, disabled, stale, not used, or overrides native.
         reason: why, in a sentence; empty where the state says it all.
         classes: the declared classes by Auto class; empty where the declaration was not loaded.
+        imports: the modules that loading would import, the plugin's only; empty as for `classes`.
         summary: the declaration's own line.
     """
 
@@ -55,6 +56,7 @@ class Row:
     state: str
     reason: str = ""
     classes: tuple[tuple[str, str], ...] = ()
+    imports: tuple[str, ...] = ()
     summary: str = ""
 
 
@@ -141,7 +143,8 @@ def _declared_facts(declared: Declared | Broken) -> dict[str, Any]:
         return {"state": "broken", "reason": declared.error.problem}
     architecture = declared.architecture
     classes = tuple((field, str(reference)) for field, reference in architecture.references())
-    return {"classes": classes, "summary": architecture.summary}
+    imports = _imports(declared.offer, architecture)
+    return {"classes": classes, "imports": imports, "summary": architecture.summary}
 
 
 # --- why -----------------------------------------------------------------------------------------
@@ -153,7 +156,8 @@ def explain(runtime: Runtime, subject: str) -> Explanation:
         return _explain_choice(runtime, subject, model_type=subject)
     try:
         file = read_config(subject, {"local_files_only": True})
-        if file is None and not runtime.types.near(subject):  # a misspelt model type is no reason to ask the hub
+        misspelt = "/" not in subject and bool(runtime.types.near(subject))
+        if file is None and not misspelt:  # a misspelt model type is no reason to ask the hub
             file = read_config(subject, {})
     except AutoregError as error:
         return Explanation(subject=subject, problem=str(error))
@@ -171,19 +175,22 @@ def _nothing_there(runtime: Runtime, subject: str) -> str:
 
 def _explain_file(runtime: Runtime, subject: str, file: ConfigFile) -> Explanation:
     facts: dict[str, Any] = {"file": file.file, "architectures": file.architectures, "requires": file.requires}
-    claim = runtime.owner(None, file.architectures)
-    if file.model_type is None and claim is None:
+    owner = runtime.owner(file.model_type, file.architectures)
+    if file.model_type is None and owner is None:
         problem = f"{file.file}: there is no `model_type` in it, so nothing says which architecture this is."
         return Explanation(subject=subject, problem=problem, **facts)
-    name = file.model_type if claim is None else claim.name
-    found = _explain_choice(runtime, str(name), subject=subject, model_type=file.model_type or "", **facts)
-    remote = _remote_code(file, found, subject)
-    problem = found.problem
-    if remote and not found.winner and not file.requires:
-        problem = "only the checkpoint's own code could load it (RemoteCodeError unless trust_remote_code=True)."
-    elif problem and file.requires:
-        problem = str(runtime.unknown(str(name), file=file.file, requires=file.requires))
-    return Explanation(**{**asdict(found), "remote_code": remote or "there is none", "problem": problem})
+    name = str(file.model_type if owner is None else owner.name)
+    found = _explain_choice(runtime, name, subject=subject, model_type=file.model_type or "", **facts)
+    remote = _remote_code(file, owner="" if owner is None else found.winner or "a plugin")
+    problem = found.problem if owner or found.winner else _unowned(runtime, name, file, bool(remote))
+    return replace(found, remote_code=remote or "there is none", problem=problem)
+
+
+def _unowned(runtime: Runtime, name: str, file: ConfigFile, remote: bool) -> str:
+    """Return why a checkpoint whose model type nobody has would not load."""
+    if remote and not file.requires:
+        return "only the checkpoint's own code could load it (RemoteCodeError unless trust_remote_code=True)."
+    return str(runtime.unknown(name, file=file.file, requires=file.requires))
 
 
 def _explain_choice(runtime: Runtime, name: str, **facts: Any) -> Explanation:
@@ -211,13 +218,13 @@ def _imports(offer: Offer, architecture: Architecture) -> tuple[str, ...]:
     return tuple(dict.fromkeys([offer.module, *(reference.module for _, reference in architecture.references())]))
 
 
-def _remote_code(file: ConfigFile, found: Explanation, subject: str) -> str:
+def _remote_code(file: ConfigFile, *, owner: str) -> str:
     entries = dict(_code_entries(file))
     if not entries:
         return ""
     named = ", ".join(f"{auto_class} → {reference}" for auto_class, reference in entries.items())
-    if found.winner and found.winner != NATIVE:
-        return f"never runs: {found.winner} owns this checkpoint ({named})"
+    if owner:
+        return f"never runs: {owner} owns this checkpoint ({named})"
     return f"runs only with trust_remote_code=True ({named})"
 
 

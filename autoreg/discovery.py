@@ -75,6 +75,14 @@ class Offer:
         """The line in the distribution's metadata."""
         return f"the entry point {self.name} = {self.module!r} in the group {self.group!r}"
 
+    def is_by(self, distribution: str) -> bool:
+        """Say whether this is the distribution's, however its name is spelt."""
+        return _normal(self.distribution) == _normal(distribution)
+
+    def answers_to(self, name: str) -> bool:
+        """Say whether a name that a user wrote means this offer or its distribution."""
+        return name == self.name or self.is_by(name)
+
     def error(self, problem: str, *, declared: str = "", advice: str = "") -> PluginError:
         """Return the error that says why this offer cannot be used."""
         upgrade = f"See `autoreg doctor`; a newer version may mend it: pip install --upgrade {self.distribution}"

@@ -30,7 +30,10 @@ PROCESSING_AUTO_CLASSES = frozenset(
 
 @lru_cache(maxsize=1)
 def _auto_folder() -> Path | None:
-    spec = importlib.util.find_spec("transformers")
+    try:
+        spec = importlib.util.find_spec("transformers")
+    except ValueError:  # somebody put a module without a spec in its place
+        return None
     if spec is None or not spec.submodule_search_locations:
         return None
     folder = Path(spec.submodule_search_locations[0], "models", "auto")

@@ -90,8 +90,6 @@ class Registry:
         """Take what is installed, transformers' own model types and version, and the user's switches."""
         self.switches = switches
         self.native = native
-        self._disabled = {_normal(name) for name in switches.disable}
-        self._only = {_normal(name) for name in switches.only}
         self._version = version
         self._declare = declare
         self._by_name: dict[str, list[Offer]] = {}
@@ -127,10 +125,10 @@ class Registry:
         return Choice(name=name, winner=winner, reason=reason, candidates=candidates, native=native, conflict=conflict)
 
     def _standing(self, offer: Offer) -> str:
-        names = {_normal(offer.distribution), _normal(offer.name)}
+        disable, only = self.switches.disable, self.switches.only
         if offer.shadowed:
             return "shadowed"
-        if names & self._disabled or (self._only and not names & self._only):
+        if any(map(offer.answers_to, disable)) or (only and not any(map(offer.answers_to, only))):
             return "disabled"
         return "unusable" if offer.unmet else "able"
 
@@ -140,7 +138,7 @@ class Registry:
             return NATIVE, "AUTOREG_PREFER names transformers", None
         # One that cannot be used is chosen all the same, and says why: another would come as a surprise.
         unusable = [offer for offer in offers if self._standing(offer) == "unusable"]
-        chosen = [offer for offer in (*able, *unusable) if preferred and _same(offer.distribution, preferred)]
+        chosen = [offer for offer in (*able, *unusable) if preferred and offer.is_by(preferred)]
         if chosen:
             return chosen[0], f"AUTOREG_PREFER names {chosen[0].distribution}", None
         return self._by_rule(name, able, offers)
@@ -173,7 +171,7 @@ class Registry:
     def settle(self, class_name: str, offers: Sequence[Offer]) -> Offer:
         """Return whose class of this name is meant, where plugins share it; raise `ConflictError` if nothing says."""
         preferred = self.switches.prefer.get(class_name)
-        chosen = [offer for offer in offers if preferred and _same(offer.distribution, preferred)]
+        chosen = [offer for offer in offers if preferred and offer.is_by(preferred)]
         if chosen:
             return chosen[0]
         owners = {offer.distribution: offer for offer in offers}.values()
@@ -188,16 +186,18 @@ class Registry:
 def unknown_switches(switches: Switches, registries: Sequence[Registry]) -> tuple[tuple[str, str], ...]:
     """Return `(variable, name)` for each name in the switches that nothing installed answers to."""
     offers = [offer for registry in registries for offer in registry.offers]
-    known = {_normal(offer.distribution) for offer in offers} | {_normal(offer.name) for offer in offers}
-    pairs = {(_normal(offer.name), _normal(offer.distribution)) for offer in offers}
-    native = {_normal(name) for registry in registries for name in registry.native}
-    found = [("AUTOREG_DISABLE", name) for name in sorted(switches.disable) if _normal(name) not in known]
-    found += [("AUTOREG_ONLY", name) for name in sorted(switches.only) if _normal(name) not in known]
+
+    def known(name: str) -> bool:
+        return any(offer.answers_to(name) for offer in offers)
+
+    found = [("AUTOREG_DISABLE", name) for name in sorted(switches.disable) if not known(name)]
+    found += [("AUTOREG_ONLY", name) for name in sorted(switches.only) if not known(name)]
     for name, distribution in sorted(switches.prefer.items()):
-        answers = distribution == NATIVE and _normal(name) in known | native
+        native = distribution == NATIVE and (known(name) or any(name in registry.native for registry in registries))
+        by = [offer for offer in offers if offer.is_by(distribution)]
         # A class name that two plugins share; which classes they have is known to their declarations only.
-        shared = name[:1].isupper() and _normal(name) not in known and _normal(distribution) in known
-        if not (answers or shared or (_normal(name), _normal(distribution)) in pairs):
+        shared = bool(by) and name[:1].isupper() and not known(name)
+        if not (native or shared or any(offer.name == name for offer in by)):
             found.append(("AUTOREG_PREFER", f"{name}={distribution}"))
     return tuple(found)
 
@@ -205,12 +205,3 @@ def unknown_switches(switches: Switches, registries: Sequence[Registry]) -> tupl
 def _conflict(name: str, offers: Iterable[Offer]) -> ConflictError:
     claimants = tuple((offer.distribution, offer.version, offer.location) for offer in offers)
     return ConflictError(name=name, claimants=claimants)
-
-
-def _same(one: str, other: str) -> bool:
-    """Say whether two spellings name one distribution."""
-    return _normal(one) == _normal(other)
-
-
-def _normal(name: str) -> str:
-    return name.replace("_", "-").replace(".", "-").lower()

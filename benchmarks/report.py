@@ -7,7 +7,6 @@ import importlib.metadata
 import math
 import os
 import platform
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
@@ -41,7 +40,6 @@ def machine() -> dict[str, Any]:
         "load_average_at_start": os.getloadavg(),
         "distributions": sum(1 for _ in importlib.metadata.distributions()),
         "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
-        "interpreter": sys.executable,
     }
 
 

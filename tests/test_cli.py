@@ -147,6 +147,10 @@ def test_why_exits_with_one_where_loading_would_fail(
         "needs": (needs, "pip install 'autoreg-absent>=1.2,<2'"),
         "conflict": ({"model_type": "twice"}, 'AUTOREG_PREFER="twice=autoreg-a"'),
         "remote": ({"model_type": "far", "auto_map": {"AutoConfig": "m.C"}}, "only the checkpoint's own code"),
+        "both": (
+            {"model_type": "twice", "auto_map": {"AutoConfig": "m.C"}},
+            "never runs: a plugin owns this checkpoint",
+        ),
         "untyped": ({"hidden_size": 3}, "there is no `model_type` in it"),
         "broken": ("{", "not valid JSON"),
     }

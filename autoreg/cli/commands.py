@@ -58,6 +58,7 @@ def show(runtime: Runtime, options: argparse.Namespace) -> int:
                 ("metadata", row.location),
                 ("state", f"{row.state}: {row.reason}" if row.reason else row.state),
                 *row.classes,
+                *(("would import", module) for module in row.imports),
             ],
         )
     return 1 if not rows or any(row.state in _BAD for row in rows) else 0
