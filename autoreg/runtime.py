@@ -400,6 +400,7 @@ def use() -> Runtime:
             if not runtime.used:
                 runtime.hold()
                 runtime.used = True
+    runtime.bridge.catch_up()
     return runtime
 
 

@@ -8,23 +8,14 @@ from typing import Any
 import pytest
 
 import autoreg
-
-SIZES = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+from tests.plugin_maker import REPOSITORY
 
 
 @pytest.fixture(scope="module")
-def retnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Save a tiny random RetNet with its tokenizer."""
-    import torch
-
+def retnet() -> Path:
+    """Return the trained checkpoint of the example plugin."""
     pytest.importorskip("autoreg_retnet", reason="install it: pip install -e plugins/autoreg-retnet")
-    from autoreg_retnet import RetNetConfig, RetNetForCausalLM, RetNetTokenizer
-
-    folder = tmp_path_factory.mktemp("retnet")
-    torch.manual_seed(0)
-    RetNetForCausalLM(RetNetConfig(**SIZES)).save_pretrained(folder)
-    RetNetTokenizer().save_pretrained(folder)
-    return folder
+    return REPOSITORY / "plugins" / "autoreg-retnet" / "checkpoint"
 
 
 @pytest.fixture(autouse=True)

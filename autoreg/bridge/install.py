@@ -50,6 +50,10 @@ class Bridge:
         for module in _PROCESSING:
             self._watch.when_imported(module, self._install_processing)
 
+    def catch_up(self) -> None:
+        """Put the lazy mappings in place where transformers was being imported when the bridge was installed."""
+        self._watch.catch_up()
+
     def uninstall(self) -> None:
         """Leave transformers as if the bridge had never been there; what users registered stays."""
         sys.meta_path[:] = [finder for finder in sys.meta_path if finder is not self._watch]

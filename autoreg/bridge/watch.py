@@ -20,12 +20,20 @@ class Watch(importlib.abc.MetaPathFinder):
 
     def when_imported(self, name: str, act: Callable[[ModuleType], None]) -> None:
         """Call `act(module)` now if the module is imported, or as soon as it is."""
-        module = sys.modules.get(name)
-        initializing = getattr(getattr(module, "__spec__", None), "_initializing", False)
-        if module is not None and not initializing:
+        self.waiting[name] = act
+        self.catch_up()
+
+    def catch_up(self) -> None:
+        """Call back for what was imported past this finder: begun by another thread before, or by a loader alone."""
+        for name in list(self.waiting):
+            module = sys.modules.get(name)
+            if module is not None and not getattr(module.__spec__, "_initializing", False):
+                self._tell(module, name)
+
+    def _tell(self, module: ModuleType, name: str) -> None:
+        act = self.waiting.pop(name, None)
+        if act is not None:
             act(module)
-        else:
-            self.waiting[name] = act
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -43,6 +51,4 @@ class Watch(importlib.abc.MetaPathFinder):
 
     def _execute(self, run: Callable[[ModuleType], None], module: ModuleType) -> None:
         run(module)
-        act = self.waiting.pop(module.__name__, None)
-        if act is not None:
-            act(sys.modules.get(module.__name__, module))  # transformers puts another object in its place
+        self._tell(sys.modules.get(module.__name__, module), module.__name__)  # transformers replaces itself there
