@@ -693,3 +693,19 @@ def test_a_class_of_any_name_is_found_once_its_plugin_is_in_use(make_plugin: Mak
     assert plugin.imported() == []
     transformers.AutoConfig.for_model("zigzag")
     assert transformers.Evo.__module__ == f"{plugin.package}.evo"
+
+
+def test_an_auto_class_over_a_mapping_of_transformers(make_plugin: MakePlugin) -> None:
+    """An Auto class that another package defines over a mapping of transformers' finds plugins too."""
+    import transformers
+    from transformers.models.auto.auto_factory import _BaseAutoModelClass
+
+    plugin = make_plugin()
+    autoreg.activate()
+
+    class AutoElsewhere(_BaseAutoModelClass):
+        _model_mapping = transformers.MODEL_MAPPING
+
+    assert autoreg.runtime.current().bridge.unknown == []
+    config = transformers.AutoConfig.for_model("zigzag")
+    assert type(AutoElsewhere.from_config(config)) is plugin.cls("modeling:Model")

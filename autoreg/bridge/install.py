@@ -115,6 +115,8 @@ class Bridge:
     def _replace(self, holder: Any, attribute: str, content: Callable[[Mapping[Any, Any], Classes], Content]) -> None:
         mapping = getattr(holder, attribute, None)
         stored = getattr(mapping, "_extra_content", None)
+        if isinstance(stored, Content):  # an Auto class of another package, over a mapping of transformers'
+            return
         if type(stored) is not dict:
             self.unknown.append(f"{getattr(holder, '__name__', holder)}.{attribute}._extra_content")
             return
