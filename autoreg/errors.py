@@ -17,6 +17,9 @@ __all__ = [
     "CheckpointNotFoundError",
     "ConflictError",
     "DeclarationError",
+    "DerivationError",
+    "MismatchError",
+    "NotApplicableError",
     "PluginError",
     "RemoteCodeError",
     "StrictError",
@@ -289,3 +292,63 @@ class StrictError(AutoregError, ValueError):
 
     def __str__(self) -> str:
         return _lines(self.message, "(AUTOREG_STRICT is set, which makes this warning an error.)")
+
+
+class DerivationError(AutoregError, ValueError):
+    """The conformance suite found no tiny config, or no inputs, with which a class runs.
+
+    Attributes:
+        subject: the class.
+        tried: what was tried, as a sentence.
+        problem: what went wrong in the end, with the error's own words.
+        advice: which hint to give.
+    """
+
+    subject: str
+    tried: str
+    problem: str
+    advice: str
+
+    def __init__(self, *, subject: str, tried: str, problem: str, advice: str) -> None:
+        super().__init__(subject=subject, tried=tried, problem=problem, advice=advice)
+
+    def __str__(self) -> str:
+        return _lines(f"{self.subject}: {sentence(self.problem)}", sentence(self.tried), self.advice)
+
+
+class MismatchError(AutoregError, AssertionError):
+    """A conformance check compared two things, and they differ.
+
+    Attributes:
+        problem: what does not hold, as a sentence.
+        compared: what was compared with what; empty where nothing was.
+        difference: the first difference (name, index, both values); empty where there is no single one.
+    """
+
+    problem: str
+    compared: str
+    difference: str
+
+    def __init__(self, *, problem: str, compared: str = "", difference: str = "") -> None:
+        super().__init__(problem=problem, compared=compared, difference=difference)
+
+    def __str__(self) -> str:
+        compared = f"Compared: {self.compared}." if self.compared else ""
+        difference = f"First difference: {self.difference}." if self.difference else ""
+        return _lines(sentence(self.problem), compared, difference)
+
+
+class NotApplicableError(AutoregError):
+    """A conformance check has nothing to say about this subject.
+
+    Attributes:
+        reason: why, as the end of a sentence ("it returns no cache").
+    """
+
+    reason: str
+
+    def __init__(self, *, reason: str) -> None:
+        super().__init__(reason=reason)
+
+    def __str__(self) -> str:
+        return sentence(self.reason)

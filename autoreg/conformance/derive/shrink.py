@@ -1,0 +1,249 @@
+"""From a default config to the changes that make it tiny, keeping what ties the fields to one another.
+
+Equal sizes stay equal and multiples stay multiples: one map serves all widths of the tree, and head
+dimensions follow from it. Whatever is wrong with the result, the search finds out by running it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from autoreg.conformance.derive.kinds import kind_of
+from autoreg.conformance.derive.tree import Leaf, Template
+
+__all__ = ["Change", "Policy", "shrink"]
+
+_MAIN_WIDTHS = ("hidden_size", "d_model", "n_embd", "embed_dim", "hidden_dim", "dim", "emb_dim", "hidden_sizes")
+_SMALL_WIDTH = 16
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Policy:
+    """How small things are to become.
+
+    Attributes:
+        width: of the narrowest residual stream of the tree.
+        unit: what every width is a multiple of.
+        heads, key_value_heads, layers, experts: how many.
+        vocabulary, positions, window, state, queries, frames, patches: how large at most.
+    """
+
+    width: int = 64
+    unit: int = 8
+    heads: int = 4
+    key_value_heads: int = 2
+    layers: int = 2
+    experts: int = 4
+    vocabulary: int = 99
+    positions: int = 128
+    window: int = 4
+    state: int = 8
+    queries: int = 6
+    frames: int = 2
+    image: int = 64
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Change:
+    """One field that is set to something smaller."""
+
+    path: str
+    kind: str
+    default: Any
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class _Tree:
+    """The leaves of a config tree and what is decided of them as a whole."""
+
+    leaves: tuple[Leaf, ...]
+    policy: Policy
+    factor: float
+
+    def width(self, value: int) -> int:
+        if value <= _SMALL_WIDTH:
+            return value
+        unit = self.policy.unit
+        return max(unit, unit * round(value * self.factor / unit))
+
+
+def shrink(template: Template, policy: Policy) -> dict[str, Change]:
+    """Return the changes, by path, that the policy proposes for the default config of the template."""
+    leaves = tuple(template.leaves())
+    tree = _Tree(leaves, policy, _factor(leaves, policy))
+    nodes: dict[str, list[Leaf]] = defaultdict(list)
+    for leaf in leaves:
+        nodes[leaf.node].append(leaf)
+    changes: dict[str, Change] = {}
+    for members in nodes.values():
+        for change in _shrink_node(tree, members):
+            if change.value != change.default:
+                changes[change.path] = change
+    changes.update(_tokens(tree, changes))
+    return changes
+
+
+def _factor(leaves: Iterable[Leaf], policy: Policy) -> float:
+    streams = [
+        width
+        for leaf in leaves
+        if leaf.name in _MAIN_WIDTHS
+        for width in (leaf.value if isinstance(leaf.value, (list, tuple)) else [leaf.value])
+        if is_int(width) and width > _SMALL_WIDTH
+    ]
+    return policy.width / min(streams) if streams else policy.width / 512
+
+
+def is_int(value: object) -> bool:
+    """Say whether it is an integer and no bool."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _each(value: Any, shrink_one: Callable[[int], int]) -> Any:
+    if isinstance(value, (list, tuple)):
+        return type(value)(_each(item, shrink_one) for item in value)
+    return shrink_one(value) if is_int(value) else value
+
+
+def _shrink_node(tree: _Tree, members: list[Leaf]) -> Iterable[Change]:
+    """Yield the changes of one config: counts first, then what follows from them."""
+    policy = tree.policy
+    values: dict[str, Any] = {}
+    caps: dict[str, Callable[[int], int]] = {
+        "width": tree.width,
+        "experts": lambda n: min(n, policy.experts),
+        "chosen": lambda n: min(n, 2),
+        "vocabulary": lambda n: min(n, policy.vocabulary),
+        "positions": lambda n: min(n, policy.positions),
+        "window": lambda n: min(n, policy.window),
+        "state": lambda n: min(n, policy.state),
+        "queries": lambda n: min(n, policy.queries),
+        "frames": lambda n: min(n, policy.frames),
+        "pattern": lambda n: min(n, 2),
+        "offset": lambda n: min(n, 1),
+        "image": lambda n: min(n, policy.image),
+        "layers": lambda n: min(n, policy.layers),
+        "heads": lambda n: _power_of_two(min(n, policy.heads)),
+    }
+    declared = {leaf.name: leaf for leaf in members if leaf.declared is not None}
+    for leaf in declared.values():
+        kind = kind_of(leaf.name)
+        if kind in caps:
+            values[leaf.name] = _each(leaf.value, caps[kind])
+    values.update(_key_value_heads(declared, values, policy))
+    values.update(_head_dims(declared, values))
+    values.update(_layer_lists(members, values))
+    values.update(_rope(declared, values))
+    for leaf in members:
+        if leaf.name in values:
+            kind = kind_of(leaf.name) or "layers"
+            yield Change(path=leaf.path, kind=kind, default=leaf.value, value=values[leaf.name])
+
+
+def _power_of_two(value: int) -> int:
+    return 1 << (value.bit_length() - 1) if value > 0 else value
+
+
+def _attention_heads(leaves: Mapping[str, Leaf]) -> str | None:
+    """Return the name of the field with the number of query heads."""
+    names = [name for name, leaf in leaves.items() if kind_of(name) == "heads" and is_int(leaf.value)]
+    plain = [name for name in names if "kv" not in name and "key_value" not in name]
+    preferred = ("num_attention_heads", "num_heads", "n_head", "n_heads", "encoder_attention_heads")
+    return next((name for name in preferred if name in plain), plain[0] if plain else None)
+
+
+def _key_value_heads(leaves: Mapping[str, Leaf], values: Mapping[str, Any], policy: Policy) -> dict[str, Any]:
+    """Keep fewer key-value heads than query heads where the default has fewer."""
+    query = _attention_heads(leaves)
+    found: dict[str, Any] = {}
+    for name, leaf in leaves.items():
+        if query and kind_of(name) == "heads" and is_int(leaf.value) and ("kv" in name or "key_value" in name):
+            grouped = leaf.value < leaves[query].value
+            found[name] = min(leaf.value, policy.key_value_heads) if grouped else values[query]
+    return found
+
+
+def _main_width(leaves: Mapping[str, Leaf]) -> str | None:
+    return next((name for name in _MAIN_WIDTHS if name in leaves and is_int(leaves[name].value)), None)
+
+
+def _head_dims(leaves: Mapping[str, Leaf], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Scale the head dimensions as width / heads is scaled, to a multiple of 4 (rotations take pairs of axes)."""
+    width, heads = _main_width(leaves), _attention_heads(leaves)
+    found: dict[str, Any] = {}
+    for name, leaf in leaves.items():
+        if kind_of(name) != "head_dim" or not is_int(leaf.value):
+            continue
+        if width and heads and leaves[heads].value:
+            default = leaves[width].value / leaves[heads].value
+            factor = values[width] / values[heads] / default
+        else:
+            factor = 16 / max(leaf.value, 16)
+        found[name] = min(leaf.value, max(4, 4 * math.ceil(leaf.value * factor / 4)))
+    return found
+
+
+def _layer_lists(members: list[Leaf], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Shorten the lists with an entry for each layer to a few layers that show every kind once."""
+    counts = {leaf.name: leaf.value for leaf in members if kind_of(leaf.name) == "layers" and is_int(leaf.value)}
+    found: dict[str, Any] = {}
+    for count_name, count in counts.items():
+        lists = [
+            leaf
+            for leaf in members
+            if isinstance(leaf.value, (list, tuple)) and len(leaf.value) == count and leaf.name not in found
+        ]
+        if count < 2 or not lists:  # noqa: PLR2004 - one layer has no kinds
+            continue
+        chosen = _representatives([leaf.value for leaf in lists], least=values.get(count_name, 2))
+        for leaf in lists:
+            kept = [values.get(leaf.name, leaf.value)[index] for index in chosen]
+            found[leaf.name] = type(leaf.value)(kept)
+        found[count_name] = len(chosen)
+    return found
+
+
+def _representatives(lists: list[Any], *, least: int) -> list[int]:
+    """Return the indices of layers such that each entry of each list occurs."""
+    chosen: set[int] = set()
+    for entries in lists:
+        seen: set[str] = {repr(entries[index]) for index in chosen}
+        for index, entry in enumerate(entries):
+            if isinstance(entry, str) and repr(entry) not in seen:
+                seen.add(repr(entry))
+                chosen.add(index)
+    for index in range(len(lists[0])):
+        if len(chosen) >= least:
+            break
+        chosen.add(index)
+    return sorted(chosen)
+
+
+def _rope(leaves: Mapping[str, Leaf], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Scale the sections of a multi-axis rotation with the head dimension; they add up to its half."""
+    return {}
+
+
+def _tokens(tree: _Tree, changes: Mapping[str, Change]) -> dict[str, Change]:
+    """Move the token ids that lie outside the smaller vocabulary inside it, distinct where they were distinct."""
+    sizes = [
+        changes[leaf.path].value if leaf.path in changes else leaf.value
+        for leaf in tree.leaves
+        if kind_of(leaf.name) == "vocabulary" and is_int(leaf.value) and leaf.value > _SMALL_WIDTH
+    ]
+    smallest = min(sizes, default=tree.policy.vocabulary)
+    tokens = [leaf for leaf in tree.leaves if kind_of(leaf.name) == "token"]
+    flat = [item for leaf in tokens for item in (leaf.value if isinstance(leaf.value, (list, tuple)) else [leaf.value])]
+    used = {item for item in flat if is_int(item) and item < smallest}
+    free = iter([each for each in range(smallest - 1, -1, -1) if each not in used])
+    moved = {item: next(free) for item in sorted({i for i in flat if is_int(i) and i >= smallest})[: smallest // 2]}
+    return {
+        leaf.path: Change(path=leaf.path, kind="token", default=leaf.value, value=value)
+        for leaf in tokens
+        if (value := _each(leaf.value, lambda n: moved.get(n, n))) != leaf.value
+    }

@@ -1,0 +1,120 @@
+"""A config class as a tree of fields: what is declared, what it comes to, and how to make it again with changes."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from transformers import PreTrainedConfig
+
+__all__ = ["Leaf", "Template", "template_of"]
+
+# Of the common ancestor: bookkeeping, or switches of what `forward` returns.
+_NOT_SIZES = frozenset(inspect.signature(PreTrainedConfig.__init__).parameters) - {"is_encoder_decoder"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Leaf:
+    """One field.
+
+    Attributes:
+        path: where it is, dotted.
+        node: the path of the config that has it; empty for the outermost.
+        name: its name there.
+        declared: the default that the class states; None often means that it is computed from others.
+        value: what it comes to.
+    """
+
+    path: str
+    node: str
+    name: str
+    declared: Any
+    value: Any
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Template:
+    """A default config and those nested in it, from which changed ones are made.
+
+    Attributes:
+        config: the default config.
+        given: what its maker passed to the class, where that is not the class's default.
+        children: the nested ones by field name.
+    """
+
+    config: PreTrainedConfig
+    given: Mapping[str, Any]
+    children: Mapping[str, Template]
+
+    def leaves(self, node: str = "") -> Iterator[Leaf]:
+        """Yield every field of the tree that is no config, the outermost first."""
+        defaults = _declared(type(self.config))
+        for name, declared in defaults.items():
+            if name in _NOT_SIZES or name in self.children or not hasattr(self.config, name):
+                continue
+            path = f"{node}.{name}" if node else name
+            value = getattr(self.config, name)
+            yield Leaf(path=path, node=node, name=name, declared=self.given.get(name, declared), value=value)
+        for name, child in self.children.items():
+            yield from child.leaves(f"{node}.{name}" if node else name)
+
+    def make(self, changes: Mapping[str, Any], node: str = "") -> PreTrainedConfig:
+        """Return a new config with these fields (by path) changed; raises whatever the class raises."""
+        prefix = f"{node}." if node else ""
+        arguments = dict(self.given)
+        for path, value in changes.items():
+            name = path.removeprefix(prefix)
+            if path.startswith(prefix) and name.partition(".")[0] not in self.children:
+                arguments[name] = value
+        for name, child in self.children.items():
+            arguments[name] = child.make(changes, f"{prefix}{name}")
+        made = _call(type(self.config), arguments, self.children)
+        return made
+
+
+def _call(cls: type[PreTrainedConfig], arguments: dict[str, Any], children: Mapping[str, Template]) -> PreTrainedConfig:
+    try:
+        return cls(**arguments)
+    except (TypeError, AttributeError):
+        # Older composite configs take their parts as dicts only.
+        if not children:
+            raise
+        return cls(**{name: value.to_dict() if name in children else value for name, value in arguments.items()})
+
+
+def template_of(config: PreTrainedConfig) -> Template:
+    """Return the template that makes configs like this one."""
+    children = {
+        name: template_of(value) for name in _declared(type(config)) if (value := _nested(config, name)) is not None
+    }
+    return Template(config=config, given=_given(config, children), children=children)
+
+
+def _nested(config: PreTrainedConfig, name: str) -> PreTrainedConfig | None:
+    value = getattr(config, name, None)
+    return value if isinstance(value, PreTrainedConfig) else None
+
+
+def _declared(cls: type[PreTrainedConfig]) -> dict[str, Any]:
+    """Return the fields and their defaults.
+
+    The signature has them for the dataclasses of transformers 5 (through `__wrapped__`) and for classes
+    with an `__init__` of their own alike.
+    """
+    found: dict[str, Any] = {}
+    for parameter in inspect.signature(cls.__init__).parameters.values():
+        if parameter.name != "self" and parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
+            found[parameter.name] = None if parameter.default is parameter.empty else parameter.default
+    return found
+
+
+def _given(config: PreTrainedConfig, children: Mapping[str, Template]) -> dict[str, Any]:
+    """Return the fields in which a config differs from its class's default: its maker passed them."""
+    names = [name for name in _declared(type(config)) if name not in _NOT_SIZES and name not in children]
+    with contextlib.suppress(Exception):
+        plain = type(config)()
+        return {name: value for name in names if (value := getattr(config, name, None)) != getattr(plain, name, None)}
+    return {name: getattr(config, name) for name in names if hasattr(config, name)}

@@ -1,0 +1,227 @@
+"""The subject of a check: one model class, tiny, with everything that can be made of it."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from autoreg.conformance.capabilities import NAMES, infer
+from autoreg.conformance.compare import Tolerance, difference
+from autoreg.conformance.derive import Derivation, derive
+from autoreg.conformance.outcome import Capability
+from autoreg.conformance.target import Target
+from autoreg.errors import DerivationError, MismatchError, NotApplicableError
+
+__all__ = ["Subject", "enliven"]
+
+
+class Subject:
+    """One model class of the architecture, from which a check makes configs, models and inputs.
+
+    A check of scope `architecture` is given the subject of the first class (the base model).
+
+    Args:
+        target: the architecture.
+        model_class: the class; None where the architecture has no model.
+        scratch: an empty folder for this check alone.
+        seed: what every random number is drawn from.
+        derivation: what was derived before, for this class or (`start`) for the base model.
+        problem: why nothing could be derived before.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        model_class: type | None,
+        *,
+        scratch: Path,
+        seed: int = 0,
+        derivation: Derivation | None = None,
+        start: Derivation | None = None,
+        problem: DerivationError | None = None,
+    ) -> None:
+        self.target = target
+        self.hints = target.hints
+        self.scratch = scratch
+        self.seed = seed
+        self.comparisons = 0
+        self.factor = 1.0
+        self._model_class = model_class
+        self._start = start
+        self._problem = problem
+        self._capabilities: dict[str, Capability] = {}
+        if derivation is not None:
+            self.__dict__["derivation"] = derivation
+
+    # --- what is looked at ---------------------------------------------------------------------------
+
+    @property
+    def model_class(self) -> Any:
+        """The model class; NotApplicableError where the architecture has none."""
+        if self._model_class is None:
+            raise NotApplicableError(reason="it declares no model class")
+        return self._model_class
+
+    @property
+    def config_class(self) -> Any:
+        """The config class."""
+        return self.target.config_class
+
+    @property
+    def auto_classes(self) -> tuple[str, ...]:
+        """The Auto classes under which the class is registered: its role."""
+        return self.target.models.get(self.model_class, ())
+
+    @cached_property
+    def derivation(self) -> Derivation:
+        """The tiny config and the plan of the inputs.
+
+        Raises:
+            DerivationError: nothing was found with which the class runs.
+        """
+        if self._problem is not None:
+            raise self._problem.again()
+        return derive(
+            self.model_class,
+            config_class=self.config_class,
+            auto_classes=self.auto_classes,
+            config_hints=self.hints.config,
+            input_hints=self.hints.inputs,
+            start=self._start,
+        )
+
+    @cached_property
+    def parameters(self) -> tuple[str, ...]:
+        """The names of the arguments of `forward`; `**kwargs` is not among them."""
+        signature = inspect.signature(self.model_class.forward).parameters.values()
+        return tuple(each.name for each in signature if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL))[1:]
+
+    @property
+    def capabilities(self) -> Mapping[str, Capability]:
+        """What the class can do, by name; what the hints say counts."""
+        return {name: self.capability(name) for name in NAMES}
+
+    def capability(self, name: str) -> Capability:
+        """Return one capability, found out when it is first asked for; KeyError if there is none of that name."""
+        if name not in self._capabilities:
+            self._capabilities[name] = _declared(infer(self, name), self.hints.capabilities.get(name))
+        return self._capabilities[name]
+
+    def can(self, capability: str) -> bool:
+        """Say whether it has the capability."""
+        return self.capability(capability).value
+
+    def need(self, condition: object, reason: str) -> None:
+        """Raise NotApplicableError unless the condition holds."""
+        if not condition:
+            raise NotApplicableError(reason=reason)
+
+    # --- what can be made of it ----------------------------------------------------------------------
+
+    def config(self, **fields: Any) -> Any:
+        """Return a fresh copy of the tiny config, with these fields set."""
+        made = copy.deepcopy(self.derivation.config)
+        for name, value in fields.items():
+            setattr(made, name, value)
+        return made
+
+    def model(self, config: Any = None, *, seed: int | None = None, lively: bool = True, **options: Any) -> Any:
+        """Return a new model on the CPU in eval mode, float32, the same for the same seed.
+
+        Args:
+            config: the config to build from; the tiny one if None.
+            seed: another seed than the subject's.
+            lively: move every parameter away from what initialisation leaves (zeros, ones, tied norms), so
+                that whatever a parameter does shows in the outputs.
+            options: for `_from_config`, for example `attn_implementation="eager"`.
+        """
+        drawn = self.seed if seed is None else seed
+        torch.manual_seed(drawn)
+        # `AutoModel.from_config` ends here too; the constructor alone would not resolve the attention.
+        made = self.model_class._from_config(self.config() if config is None else config, **options)
+        return enliven(made, drawn).eval() if lively else made.eval()
+
+    def inputs(self, *, batch_size: int = 2, length: int | None = None, seed: int = 0, config: Any = None) -> Any:
+        """Return keyword arguments for `forward`; see `derive.Derivation.make_inputs`."""
+        return self.derivation.make_inputs(batch_size=batch_size, length=length, seed=self.seed + seed, config=config)
+
+    def labels(self, *, batch_size: int = 2, length: int | None = None, seed: int = 0, config: Any = None) -> Any:
+        """Return the further arguments that make it return a loss."""
+        return self.derivation.make_labels(batch_size=batch_size, length=length, seed=self.seed + seed, config=config)
+
+    @torch.no_grad()
+    def outputs(self, model: Any, inputs: Mapping[str, Any], **options: Any) -> Any:
+        """Return what the model makes of the inputs, without gradients."""
+        torch.manual_seed(self.seed)
+        return model(**copy.deepcopy(dict(inputs)), **options)
+
+    def folder(self, name: str) -> Path:
+        """Return a new empty folder in the scratch folder."""
+        made = self.scratch / name
+        made.mkdir(parents=True)
+        return made
+
+    # --- what a check may say ------------------------------------------------------------------------
+
+    def same(self, actual: Any, expected: Any, *, what: str, compared: str) -> None:
+        """Compare two nested values bit by bit; MismatchError with the first difference says `what` is wrong."""
+        self.comparisons += difference(actual, expected, tolerance=Tolerance(0), what=what, compared=compared)
+
+    def close(self, actual: Any, expected: Any, *, what: str, compared: str, factor: float = 1.0) -> None:
+        """Compare as `same` does, but floats within what their dtype allows, times the factor."""
+        tolerance = Tolerance(factor * self.factor)
+        self.comparisons += difference(actual, expected, tolerance=tolerance, what=what, compared=compared)
+
+    def differs(self, actual: Any, expected: Any) -> bool:
+        """Say whether two nested values lie further apart than `close` allows; counts as no comparison."""
+        try:
+            difference(actual, expected, tolerance=Tolerance(self.factor), what="", compared="")
+        except MismatchError:
+            return True
+        return False
+
+    def require(self, condition: object, problem: str, *, compared: str = "", found: str = "") -> None:
+        """Count one comparison and raise MismatchError with the problem unless the condition holds."""
+        self.comparisons += 1
+        if not condition:
+            raise MismatchError(problem=problem, compared=compared, difference=found)
+
+    @contextmanager
+    def raising(self, problem: str) -> Iterator[None]:
+        """Turn any error inside the block into the failure of this property, with the error's own words."""
+        try:
+            yield
+        except (MismatchError, NotApplicableError, DerivationError):
+            raise
+        except Exception as error:
+            text = f"{type(error).__name__}: {error}"
+            raise MismatchError(problem=f"{problem}: {text}") from error
+        self.comparisons += 1
+
+
+def _declared(capability: Capability, value: bool | None) -> Capability:
+    if value is None:
+        return capability
+    source: Literal["declared", "contradicted"] = "declared" if value == capability.value else "contradicted"
+    return Capability(name=capability.name, value=value, source=source, why=f"the hints say so; {capability.why}")
+
+
+def enliven(model: Any, seed: int) -> Any:
+    """Move every parameter by a little noise, each storage once, the same for the same seed; return the model."""
+    generator = torch.Generator().manual_seed(seed + 1)
+    seen: set[int] = set()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.data_ptr() in seen or not parameter.is_floating_point():
+                continue
+            seen.add(parameter.data_ptr())
+            noise = torch.randn(parameter.shape, generator=generator)
+            parameter.add_(0.1 * noise.to(parameter.dtype))
+    return model

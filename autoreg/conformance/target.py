@@ -1,0 +1,144 @@
+"""The architecture that is looked at: its classes, who owns it, what the author said of it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from autoreg import natives
+from autoreg.architecture import Architecture, ClassRef
+from autoreg.conformance.hints import Hints
+from autoreg.errors import DeclarationError, NotApplicableError
+
+if TYPE_CHECKING:
+    from autoreg.discovery import Offer
+    from autoreg.runtime import Runtime
+
+__all__ = ["Target", "native_target", "plugin_target", "where_is"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Target:
+    """One architecture with its classes imported.
+
+    Attributes:
+        model_type: its model type.
+        owner: the distribution and version that it comes from.
+        config_class: its config class.
+        models: each model class → the Auto classes under which it is registered, base model first.
+        processing: tokenizer, processor and so on, by the field of `Architecture`.
+        hints: what its author said.
+        architecture: the declaration; None for one of transformers' own.
+        offer: the entry point; None for one of transformers' own.
+    """
+
+    model_type: str
+    owner: str
+    config_class: type
+    models: Mapping[type, tuple[str, ...]]
+    processing: Mapping[str, type] = field(default_factory=dict)
+    hints: Hints = field(default_factory=Hints)
+    architecture: Architecture | None = None
+    offer: Offer | None = None
+
+    def model(self, name: str) -> type:
+        """Return the model class of that name; KeyError if there is none."""
+        return {model.__name__: model for model in self.models}[name]
+
+    def class_of(self, auto_class: str) -> type:
+        """Return the model class registered under the Auto class; NotApplicableError if there is none."""
+        for model, registered in self.models.items():
+            if auto_class in registered:
+                return model
+        raise NotApplicableError(reason=f"it has no class for {auto_class}")
+
+
+def plugin_target(runtime: Runtime, model_type: str) -> Target:
+    """Import the classes of a plugin's architecture. Depth: classes.
+
+    Raises:
+        LookupError: no plugin declares the model type.
+        ConflictError, PluginError: as for any look-up.
+    """
+    choice = runtime.types.choose(model_type)
+    architecture = runtime.declaration(choice)
+    offer = choice.offer
+    assert offer is not None  # else `declaration` has raised
+    named = architecture.conformance
+    hints = Hints() if named is None else named.load_object()
+    if not isinstance(hints, Hints):
+        problem = f"{named} is {type(hints).__name__}; autoreg.conformance.Hints is needed"
+        raise offer.error(problem, declared=f"conformance = {named}", advice="Mend the declaration.")
+    models: dict[type, tuple[str, ...]] = {}
+    for auto_class, reference in _models(architecture):
+        loaded = reference.load()
+        models[loaded] = (*models.get(loaded, ()), auto_class)
+    processing = {
+        name.partition("[")[0]: reference.load()
+        for name, reference in architecture.references()
+        if not name.startswith(("models", "config"))
+    }
+    if architecture.config is None:
+        problem = "a claim without a config class has no architecture of its own to check"
+        raise DeclarationError(field="config", value=None, problem=problem)
+    return Target(
+        model_type=model_type,
+        owner=offer.owner,
+        config_class=architecture.config.load(),
+        models=models,
+        processing=processing,
+        hints=hints,
+        architecture=architecture,
+        offer=offer,
+    )
+
+
+def _models(architecture: Architecture) -> Iterator[tuple[str, ClassRef]]:
+    # The base model first: the others are derived from its config.
+    for auto_class in sorted(architecture.models, key=lambda name: name != "AutoModel"):
+        references = architecture.models[auto_class]
+        for reference in references if isinstance(references, tuple) else (references,):
+            yield auto_class, reference
+
+
+def native_target(model_type: str) -> Target:
+    """Import the classes of one of transformers' own architectures. Depth: classes.
+
+    Raises:
+        LookupError: transformers has no such model type.
+    """
+    import transformers
+
+    if model_type not in transformers.CONFIG_MAPPING:
+        raise LookupError(f"transformers {transformers.__version__} has no model type {model_type!r}")
+    config_class = transformers.CONFIG_MAPPING[model_type]
+    models: dict[type, tuple[str, ...]] = {}
+    for auto_class in sorted(natives.auto_classes(), key=lambda name: (name != "AutoModel", name)):
+        for model in _registered(getattr(transformers, auto_class, None), config_class):
+            models[model] = (*models.get(model, ()), auto_class)
+    return Target(
+        model_type=model_type,
+        owner=f"transformers {transformers.__version__}",
+        config_class=config_class,
+        models=models,
+    )
+
+
+def _registered(auto_class: Any, config_class: type) -> tuple[type, ...]:
+    # The mapping is the only place where an Auto class says what it would make of a config.
+    mapping = getattr(auto_class, "_model_mapping", None)
+    if mapping is None or config_class not in mapping:
+        return ()
+    found = mapping[config_class]
+    classes = found if isinstance(found, (tuple, list)) else (found,)
+    return tuple(each for each in classes if getattr(each, "config_class", None) is config_class)
+
+
+def where_is(thing: Any) -> tuple[str, int]:
+    """Return the file and line that define a class or function; empty and 0 where there is no source."""
+    try:
+        return inspect.getsourcefile(thing) or "", inspect.getsourcelines(thing)[1]
+    except (OSError, TypeError):
+        return "", 0

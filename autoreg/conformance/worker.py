@@ -1,0 +1,326 @@
+"""One child process that runs checks, one after another, and the parent's end of it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import IO, Any
+
+from autoreg.conformance import guard
+from autoreg.conformance.check import Check
+from autoreg.conformance.compare import shown
+from autoreg.conformance.derive import Derivation
+from autoreg.conformance.outcome import ClassFacts, Outcome, Verdict
+from autoreg.conformance.subject import Subject
+from autoreg.conformance.target import Target, where_is
+from autoreg.errors import AutoregError, DerivationError, MismatchError, NotApplicableError
+
+__all__ = ["LIMITS", "Job", "Worker"]
+
+LIMITS: Mapping[str, float] = {"fast": 60.0, "slow": 900.0}
+"""Seconds that a check may take, by its cost; a tiny model that needs longer hangs."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """One check of one class (`""`: of the architecture); without a check: what was derived for the class."""
+
+    check: Check | None
+    subject: str
+
+
+class Room:
+    """What the child knows: the target, and what it has derived so far."""
+
+    def __init__(self, target: Target, seed: int) -> None:
+        self.target = target
+        self.seed = seed
+        self._derivations: dict[type, Derivation | DerivationError] = {}
+
+    @cached_property
+    def first(self) -> type | None:
+        """The base model, or whichever class stands first."""
+        return next(iter(self.target.models), None)
+
+    def subject(self, name: str, scratch: Path) -> Subject:
+        """Return a fresh subject of the class, with what was derived for it before."""
+        model_class = self.target.model(name) if name else self.first
+        if model_class is None:
+            return Subject(self.target, None, scratch=scratch, seed=self.seed)
+        found = self._derive(model_class, scratch)
+        if isinstance(found, DerivationError):
+            # A check that needs no model (of the declaration, the tokenizer) runs all the same.
+            return Subject(self.target, model_class, scratch=scratch, seed=self.seed, problem=found)
+        return Subject(self.target, model_class, scratch=scratch, seed=self.seed, derivation=found)
+
+    def _derive(self, model_class: type, scratch: Path) -> Derivation | DerivationError:
+        if model_class not in self._derivations:
+            start = None
+            if self.first is not None and model_class is not self.first:
+                base = self._derive(self.first, scratch)
+                start = None if isinstance(base, DerivationError) else base
+            subject = Subject(self.target, model_class, scratch=scratch, seed=self.seed, start=start)
+            try:
+                self._derivations[model_class] = subject.derivation
+            except DerivationError as error:
+                self._derivations[model_class] = error
+        return self._derivations[model_class]
+
+    def describe(self, name: str, scratch: Path) -> ClassFacts:
+        """Return what was derived for a class."""
+        subject = self.subject(name, scratch)
+        file, line = where_is(subject.model_class)
+        facts = ClassFacts(name=name, file=file, line=line, auto_classes=subject.auto_classes)
+        try:
+            derivation = subject.derivation
+            return replace(
+                facts,
+                parameters=sum(each.numel() for each in subject.model().parameters()),
+                fields=tuple((row.path, repr(row.default), repr(row.value), row.why) for row in derivation.fields),
+                inputs=_inputs(subject),
+                capabilities=tuple(subject.capabilities.values()),
+            )
+        except DerivationError as error:
+            return replace(facts, problem=str(error))
+
+    def run(self, check: Check, name: str, scratch: Path) -> Outcome:
+        """Run one check, and watch what it leaves behind."""
+        outcome = Outcome(check=check.id, level=check.level, cost=check.cost, subject=name, verdict="passed")
+        before, start = guard.state(), time.perf_counter()
+        guard.reseed(self.seed)
+        with guard.captured() as text:
+            try:
+                subject = self.subject(name, scratch)
+                found = _judge(check, subject, outcome)
+            except BaseException as error:  # noqa: BLE001 - SystemExit of a plugin must not end the suite
+                found = _error(outcome, error)
+        found = replace(found, seconds=time.perf_counter() - start, output=text.getvalue()[-4000:] + found.output)
+        changed = [key for key, value in guard.state().items() if before[key] != value]
+        if changed and found.verdict == "passed":
+            found = replace(found, verdict="failed", reason=f"Running it changed {', '.join(changed)} of the process.")
+        return found
+
+
+def _judge(check: Check, subject: Subject, outcome: Outcome) -> Outcome:
+    try:
+        for name in check.needs:
+            capability = subject.capability(name)
+            if not capability.value:
+                raise NotApplicableError(reason=f"{name}: {capability.why}")  # noqa: TRY301 - one way out
+        subject.factor = subject.hints.tolerances.get(check.id, 1.0)
+        check(subject)
+    except NotApplicableError as error:
+        return replace(outcome, verdict="not applicable", reason=error.reason)
+    except DerivationError as error:
+        return replace(outcome, verdict="error", reason=str(error))
+    except AssertionError as error:
+        return _failure(check, subject, replace(outcome, comparisons=subject.comparisons), error)
+    verdict: Verdict = "passed" if subject.comparisons or check.owner else "vacuous"
+    reason = "" if verdict == "passed" else "It compared nothing: this subject gives it nothing to look at."
+    return replace(outcome, verdict=verdict, reason=reason, comparisons=subject.comparisons)
+
+
+def _failure(check: Check, subject: Subject, outcome: Outcome, error: AssertionError) -> Outcome:
+    mismatch = error if isinstance(error, MismatchError) else None
+    problem = mismatch.problem if mismatch else str(error) or "An assertion without a message failed"
+    thing = subject.target.config_class if not outcome.subject else subject.model_class
+    file, line = where_is(thing)
+    return replace(
+        outcome,
+        verdict="failed",
+        reason=problem,
+        compared=mismatch.compared if mismatch else "",
+        difference=mismatch.difference if mismatch else "",
+        where=f"{thing.__module__}.{thing.__qualname__} ({file}:{line})",
+        hurts=check.hurts,
+        change=check.change,
+        output="" if mismatch and error.__cause__ is None else "".join(traceback.format_exception(error)),
+    )
+
+
+def _error(outcome: Outcome, error: BaseException) -> Outcome:
+    text = "".join(traceback.format_exception(error))
+    return replace(outcome, verdict="error", reason=f"{type(error).__name__}: {error}", output=text)
+
+
+def _inputs(subject: Subject) -> tuple[tuple[str, str, str], ...]:
+    values = subject.inputs()
+    why = {each.name: each.why for each in subject.derivation.inputs}
+    return tuple((name, shown(value), why.get(name, "")) for name, value in values.items())
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Introduction:
+    """What the parent has to know of the target, whose classes it does not import."""
+
+    model_type: str
+    owner: str
+    classes: tuple[str, ...]
+    expected_failures: Mapping[str, str]
+
+    @classmethod
+    def of(cls, target: Target) -> _Introduction:
+        return cls(
+            model_type=target.model_type,
+            owner=target.owner,
+            classes=tuple(model.__name__ for model in target.models),
+            expected_failures=dict(target.hints.expected_failures),
+        )
+
+
+# --- the two ends --------------------------------------------------------------------------------
+
+
+def _serve(
+    connection: Connection,
+    make_target: Callable[[], Target],
+    checks: Sequence[Check],
+    *,
+    seed: int,
+    output: IO[bytes],
+) -> None:
+    guard.prepare(output)
+    try:
+        with guard.captured():
+            room = Room(make_target(), seed)
+    except BaseException as error:  # noqa: BLE001 - whatever the plugin does at import is sent home
+        connection.send(error if isinstance(error, AutoregError) else _told(error))
+        return
+    connection.send(_Introduction.of(room.target))
+    known = {check.id: check for check in checks}
+    for check, name in iter(connection.recv, None):
+        with tempfile.TemporaryDirectory(prefix="autoreg-check-", ignore_cleanup_errors=True) as folder:
+            if check:
+                connection.send(room.run(known[check], name, Path(folder)))
+            else:
+                with guard.captured():
+                    connection.send(room.describe(name, Path(folder)))
+
+
+def _told(error: BaseException) -> RuntimeError:
+    """Return the error as one that surely pickles."""
+    return RuntimeError("".join(traceback.format_exception(error)))
+
+
+class Worker:
+    """The parent's end of a child that runs checks; a child that dies or hangs is replaced.
+
+    Args:
+        make_target: imports the architecture, in the child.
+        checks: what it can be asked to run; inherited, since a check need not pickle.
+        seed: what every random number is drawn from.
+
+    Raises:
+        AutoregError: the architecture's own error on import.
+        RuntimeError: with the traceback of any other.
+    """
+
+    def __init__(self, make_target: Callable[[], Target], *, checks: Sequence[Check], seed: int = 0) -> None:
+        self._make_target = make_target
+        self._checks = checks
+        self._seed = seed
+        self.job: Job | None = None
+        self._since = 0.0
+        self._start()
+
+    def _start(self) -> None:
+        # Forked, so that transformers is imported once; the parent has run no torch operation by then.
+        context = multiprocessing.get_context("fork")
+        self.connection, theirs = context.Pipe()
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the worker
+        self._process = context.Process(
+            target=_serve,
+            args=(theirs, self._make_target, self._checks),
+            kwargs={"seed": self._seed, "output": self._output},
+            daemon=True,
+        )
+        self._process.start()
+        theirs.close()
+        try:
+            answer = self.connection.recv()
+        except EOFError:
+            self._process.join()
+            raise RuntimeError(f"importing the architecture ended the process ({self._ending()})") from None
+        if isinstance(answer, BaseException):
+            raise answer
+        self.model_type, self.owner = answer.model_type, answer.owner
+        self.classes, self.expected_failures = answer.classes, answer.expected_failures
+
+    def send(self, job: Job) -> None:
+        """Begin a job; `receive` returns what comes of it."""
+        self.job, self._since = job, time.perf_counter()
+        self.connection.send((job.check.id if job.check else "", job.subject))
+
+    @property
+    def overdue(self) -> bool:
+        """Say whether the job takes longer than it may."""
+        limit = LIMITS[self.job.check.cost if self.job and self.job.check else "fast"]
+        return time.perf_counter() - self._since > limit
+
+    def receive(self) -> Outcome | ClassFacts:
+        """Wait for the job's result; one that dies or hangs is an `error`, and the child is replaced."""
+        assert self.job is not None  # `send` came before
+        job, self.job = self.job, None
+        limit = LIMITS[job.check.cost if job.check else "fast"]
+        try:
+            if self.connection.poll(max(0.0, self._since + limit - time.perf_counter())):
+                answer: Outcome | ClassFacts = self.connection.recv()
+                return answer
+            ending = f"it took longer than {limit:.0f} seconds"
+        except EOFError:
+            self._process.join()
+            ending = f"the process ended ({self._ending()})"
+        self._process.kill()
+        self._process.join()
+        said = self._said()
+        self._start()
+        return _lost(job, ending, said)
+
+    def _said(self) -> str:
+        """Return the end of what the child wrote past Python's own streams: what native code said as it died."""
+        self._output.seek(0)
+        return self._output.read()[-4000:].decode("utf-8", errors="replace")
+
+    def _ending(self) -> str:
+        code = self._process.exitcode or 0
+        return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+    def run(self, job: Job) -> Outcome | ClassFacts:
+        """Do one job and return what came of it."""
+        self.send(job)
+        return self.receive()
+
+    def close(self) -> None:
+        """End the child."""
+        self._process.kill()
+        self._process.join()
+        self.connection.close()
+        self._output.close()
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *details: Any) -> None:
+        self.close()
+
+
+def _lost(job: Job, ending: str, said: str) -> Outcome | ClassFacts:
+    if job.check is None:
+        return ClassFacts(name=job.subject, problem=f"Deriving it failed: {ending}.")
+    check = job.check
+    return Outcome(
+        check=check.id,
+        level=check.level,
+        cost=check.cost,
+        subject=job.subject,
+        verdict="error",
+        reason=f"The check did not finish: {ending}.",
+        output=said,
+    )

@@ -1,0 +1,51 @@
+"""What a sweep found: counts for each Auto class, and the failures grouped by their error."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+__all__ = ["read", "show"]
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a results file; of two for one class the later counts."""
+    if not path.exists():
+        return []
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return list({(row["model_type"], row["class"]): row for row in rows}.values())
+
+
+def show(rows: list[dict[str, Any]], console: Console, *, names: int) -> None:
+    """Print the counts and the failures, `names` classes for each kind of failure."""
+    table = Table("Auto class", "classes", "derive", "%", "with loss", "failures")
+    by_auto: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        for auto in row["auto_classes"]:
+            by_auto[auto].append(row)
+    for auto, members in [*by_auto.items(), ("all", rows)]:
+        good = [row for row in members if row["ok"]]
+        why = Counter(row["category"] for row in members if not row["ok"])
+        share = f"{100 * len(good) / max(len(members), 1):.1f}"
+        loss = str(sum(row.get("loss", False) for row in good))
+        failures = ", ".join(f"{count} {kind}" for kind, count in why.most_common())
+        table.add_row(auto, str(len(members)), str(len(good)), share, loss, failures)
+    console.print(table)
+    groups: dict[str, list[str]] = defaultdict(list)
+    for row in rows:
+        if not row["ok"]:
+            groups[f"[{row['category']}] {re.sub(r'[0-9]+', '#', row['error'])[:160]}"].append(row["class"])
+    for error, classes in sorted(groups.items(), key=lambda item: -len(item[1])):
+        more = " …" if len(classes) > names else ""
+        console.print(f"{len(classes):4d}  {error}\n      {', '.join(classes[:names])}{more}", markup=False, highlight=False)
+    for label, key in (("seconds", "seconds"), ("parameters", "parameters"), ("attempts", "attempts")):
+        values = sorted(row[key] for row in rows if row["ok"])
+        if values:
+            spots = [values[int(len(values) * share)] for share in (0.5, 0.9, 0.99)]
+            console.print(f"{label}: median {spots[0]}, 90 % {spots[1]}, 99 % {spots[2]}, most {values[-1]}")

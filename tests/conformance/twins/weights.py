@@ -1,0 +1,5 @@
+"""Broken twins: weights."""
+
+from tests.conformance.twins import Twin
+
+TWINS: tuple[Twin, ...] = ()
