@@ -26,7 +26,7 @@ def infer(subject: Subject, name: str) -> Capability:
         value, why = test(subject)
     except DerivationError:
         raise
-    except Exception as error:  # noqa: BLE001 - whatever the class raises, it does not show the capability
+    except Exception as error:  # whatever the class raises, it does not show the capability
         value, why = False, f"{type(error).__name__}: {error}".splitlines()[0]
     return Capability(name=name, value=bool(value), source="inferred", why=why)
 

@@ -127,7 +127,7 @@ def as_check(value: Any, owner: str) -> Check:
 
 
 def _parts(function: Callable[..., Any]) -> tuple[str, str, str]:
-    """Return the first paragraph of the docstring and those that begin with `Hurts:` and `Change:`, as one line each."""
+    """Return the first paragraph of the docstring, and those that begin with `Hurts:` and `Change:`."""
     summary, *named = _PART.split(inspect.getdoc(function) or function.__name__)
     parts = dict(zip(named[::2], named[1::2], strict=True))
     first = summary.strip().partition("\n\n")[0]

@@ -75,6 +75,7 @@ class Outcome:
         where: the class with file and line.
         hurts, change: why it matters and what to change; of a failure only.
         output: what was printed, logged and warned meanwhile, and the traceback of an error.
+        notes: what the check has to say although it passed.
         comparisons: how many things were compared; a check that compared nothing is `vacuous`.
         seconds: how long it took.
     """
@@ -91,6 +92,7 @@ class Outcome:
     hurts: str = ""
     change: str = ""
     output: str = ""
+    notes: tuple[str, ...] = ()
     comparisons: int = 0
     seconds: float = 0.0
 

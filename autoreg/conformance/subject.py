@@ -53,6 +53,7 @@ class Subject:
         self.seed = seed
         self.comparisons = 0
         self.factor = 1.0
+        self.notes: list[str] = []
         self._model_class = model_class
         self._start = start
         self._problem = problem
@@ -192,6 +193,10 @@ class Subject:
         self.comparisons += 1
         if not condition:
             raise MismatchError(problem=problem, compared=compared, difference=found)
+
+    def note(self, text: str) -> None:
+        """Say something that the report shows whatever the verdict: how much was covered, what was left out."""
+        self.notes.append(text)
 
     @contextmanager
     def raising(self, problem: str) -> Iterator[None]:

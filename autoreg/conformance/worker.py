@@ -36,12 +36,21 @@ class Job:
     subject: str
 
 
+_LEAK_HURTS = "Loading or running this model changes how every other model in the process behaves."
+_LEAK_CHANGE = "Set no global state in a model: use context managers, or pass dtype and device to each call."
+
+
 class Room:
-    """What the child knows: the target, and what it has derived so far."""
+    """What the child knows: the target, and what it has derived so far.
+
+    Attributes:
+        tainted: the last check left global state changed, so this process is no place for another one.
+    """
 
     def __init__(self, target: Target, seed: int) -> None:
         self.target = target
         self.seed = seed
+        self.tainted = False
         self._derivations: dict[type, Derivation | DerivationError] = {}
 
     @cached_property
@@ -99,12 +108,14 @@ class Room:
             try:
                 subject = self.subject(name, scratch)
                 found = _judge(check, subject, outcome)
-            except BaseException as error:  # noqa: BLE001 - SystemExit of a plugin must not end the suite
-                found = _error(outcome, error)
+            except BaseException as error:  # SystemExit of a plugin must not end the suite
+                found = _error(check, self.target, outcome, error)
         found = replace(found, seconds=time.perf_counter() - start, output=text.getvalue()[-4000:] + found.output)
         changed = [key for key, value in guard.state().items() if before[key] != value]
+        self.tainted = bool(changed)
         if changed and found.verdict == "passed":
-            found = replace(found, verdict="failed", reason=f"Running it changed {', '.join(changed)} of the process.")
+            reason = f"Running it changed {' and '.join(changed)} for the whole process."
+            found = replace(found, verdict="failed", reason=reason, hurts=_LEAK_HURTS, change=_LEAK_CHANGE)
         return found
 
 
@@ -113,41 +124,62 @@ def _judge(check: Check, subject: Subject, outcome: Outcome) -> Outcome:
         for name in check.needs:
             capability = subject.capability(name)
             if not capability.value:
-                raise NotApplicableError(reason=f"{name}: {capability.why}")  # noqa: TRY301 - one way out
+                raise NotApplicableError(reason=f"{name}: {capability.why}")
         subject.factor = subject.hints.tolerances.get(check.id, 1.0)
         check(subject)
     except NotApplicableError as error:
         return replace(outcome, verdict="not applicable", reason=error.reason)
     except DerivationError as error:
-        return replace(outcome, verdict="error", reason=str(error))
+        return replace(outcome, verdict="error", reason=f"Nothing could be derived: {error.problem}")
     except AssertionError as error:
-        return _failure(check, subject, replace(outcome, comparisons=subject.comparisons), error)
+        seen = replace(outcome, comparisons=subject.comparisons, notes=tuple(subject.notes))
+        return _failure(check, subject.target, seen, error)
     verdict: Verdict = "passed" if subject.comparisons or check.owner else "vacuous"
     reason = "" if verdict == "passed" else "It compared nothing: this subject gives it nothing to look at."
-    return replace(outcome, verdict=verdict, reason=reason, comparisons=subject.comparisons)
+    notes = tuple(subject.notes)
+    return replace(outcome, verdict=verdict, reason=reason, comparisons=subject.comparisons, notes=notes)
 
 
-def _failure(check: Check, subject: Subject, outcome: Outcome, error: AssertionError) -> Outcome:
+def _failure(check: Check, target: Target, outcome: Outcome, error: AssertionError) -> Outcome:
     mismatch = error if isinstance(error, MismatchError) else None
     problem = mismatch.problem if mismatch else str(error) or "An assertion without a message failed"
-    thing = subject.target.config_class if not outcome.subject else subject.model_class
-    file, line = where_is(thing)
     return replace(
         outcome,
         verdict="failed",
         reason=problem,
         compared=mismatch.compared if mismatch else "",
         difference=mismatch.difference if mismatch else "",
-        where=f"{thing.__module__}.{thing.__qualname__} ({file}:{line})",
+        where=_where(target, outcome, error),
         hurts=check.hurts,
         change=check.change,
         output="" if mismatch and error.__cause__ is None else "".join(traceback.format_exception(error)),
     )
 
 
-def _error(outcome: Outcome, error: BaseException) -> Outcome:
-    text = "".join(traceback.format_exception(error))
-    return replace(outcome, verdict="error", reason=f"{type(error).__name__}: {error}", output=text)
+def _error(check: Check, target: Target, outcome: Outcome, error: BaseException) -> Outcome:
+    return replace(
+        outcome,
+        verdict="error",
+        reason=f"{type(error).__name__}: {error}",
+        where=_where(target, outcome, error),
+        hurts=check.hurts,
+        change=check.change,
+        output="".join(traceback.format_exception(error)),
+    )
+
+
+def _where(target: Target, outcome: Outcome, error: BaseException) -> str:
+    """Return the class at fault with its file and line; the line of the author's code that raised, if one did."""
+    thing = target.model(outcome.subject) if outcome.subject else target.config_class
+    file, line = where_is(thing)
+    folders = {str(Path(where_is(each)[0]).parent) for each in (thing, target.config_class)}
+    cause: BaseException | None = error
+    while cause is not None:
+        for frame in reversed(traceback.extract_tb(cause.__traceback__)):
+            if str(Path(frame.filename).parent) in folders:
+                return f"{thing.__module__}.{thing.__qualname__} ({frame.filename}:{frame.lineno}, {frame.line})"
+        cause = cause.__cause__
+    return f"{thing.__module__}.{thing.__qualname__} ({file}:{line})"
 
 
 def _inputs(subject: Subject) -> tuple[tuple[str, str, str], ...]:
@@ -190,7 +222,7 @@ def _serve(
     try:
         with guard.captured():
             room = Room(make_target(), seed)
-    except BaseException as error:  # noqa: BLE001 - whatever the plugin does at import is sent home
+    except BaseException as error:  # whatever the plugin does at import is sent home
         connection.send(error if isinstance(error, AutoregError) else _told(error))
         return
     connection.send(_Introduction.of(room.target))
@@ -198,10 +230,11 @@ def _serve(
     for check, name in iter(connection.recv, None):
         with tempfile.TemporaryDirectory(prefix="autoreg-check-", ignore_cleanup_errors=True) as folder:
             if check:
-                connection.send(room.run(known[check], name, Path(folder)))
+                found = room.run(known[check], name, Path(folder))
+                connection.send((found, room.tainted))
             else:
                 with guard.captured():
-                    connection.send(room.describe(name, Path(folder)))
+                    connection.send((room.describe(name, Path(folder)), False))
 
 
 def _told(error: BaseException) -> RuntimeError:
@@ -271,17 +304,25 @@ class Worker:
         limit = LIMITS[job.check.cost if job.check else "fast"]
         try:
             if self.connection.poll(max(0.0, self._since + limit - time.perf_counter())):
-                answer: Outcome | ClassFacts = self.connection.recv()
+                answer: Outcome | ClassFacts
+                answer, tainted = self.connection.recv()
+                if tainted:
+                    self._restart()
                 return answer
             ending = f"it took longer than {limit:.0f} seconds"
         except EOFError:
             self._process.join()
             ending = f"the process ended ({self._ending()})"
+        said = self._said()
+        self._restart()
+        return _lost(job, ending, said)
+
+    def _restart(self) -> None:
         self._process.kill()
         self._process.join()
-        said = self._said()
+        self.connection.close()
+        self._output.close()
         self._start()
-        return _lost(job, ending, said)
 
     def _said(self) -> str:
         """Return the end of what the child wrote past Python's own streams: what native code said as it died."""

@@ -54,7 +54,9 @@ def derive(
             if "decoder_input_ids" in parameters:
                 recipes.append(text.ids("decoder_input_ids", decoder=True))
             asked = Draw(config=config, batch_size=2, length=8, seed=0, sizes=Sizes())
-            run(model, {recipe.about.name: recipe.make(asked) for recipe in recipes})
+            outcome = run(model, {recipe.about.name: recipe.make(asked) for recipe in recipes})
+            if outcome.error is not None:
+                raise outcome.error
         except Exception as error:
             raise DerivationError(
                 subject=model_class.__name__,

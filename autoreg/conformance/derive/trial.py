@@ -6,11 +6,13 @@ import contextlib
 import copy
 import warnings
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch.nn.modules.module import register_module_forward_hook
 
-__all__ = ["build", "offline", "run"]
+__all__ = ["Outcome", "build", "offline", "quiet", "run", "weigh"]
 
 
 @contextlib.contextmanager
@@ -44,16 +46,48 @@ def quiet() -> Iterator[None]:
         logging.set_verbosity(before)
 
 
-def build(model_class: Any, config: Any, *, device: str = "cpu") -> Any:
+def build(model_class: Any, config: Any) -> Any:
     """Return the model in eval mode with random weights, the caller's random state untouched."""
-    with torch.random.fork_rng(devices=[]), torch.device(device):
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         # What `AutoModel.from_config` ends in; the constructor alone would not resolve the attention.
         return model_class._from_config(copy.deepcopy(config)).eval()
 
 
-def run(model: Any, inputs: Mapping[str, Any]) -> Any:
-    """Return the outputs for a copy of the inputs, without gradients."""
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return model(**copy.deepcopy(dict(inputs)))
+def weigh(model_class: Any, config: Any) -> int:
+    """Return how many parameters the model would have, without making them."""
+    with torch.device("meta"):
+        model = model_class(copy.deepcopy(config))
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """What came of running a model: outputs or an error, and how far it got.
+
+    Attributes:
+        modules: how many modules finished before the error: the further, the better the inputs.
+    """
+
+    outputs: Any = None
+    error: Exception | None = None
+    modules: int = 0
+
+
+def run(model: Any, inputs: Mapping[str, Any]) -> Outcome:
+    """Run the model on a copy of the inputs, without gradients; errors are part of the outcome."""
+    finished = 0
+
+    def count(*_: object) -> None:
+        nonlocal finished
+        finished += 1
+
+    hook = register_module_forward_hook(count)
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return Outcome(outputs=model(**copy.deepcopy(dict(inputs))), modules=finished)
+    except Exception as error:  # whatever a stranger's model raises is what the search reads
+        return Outcome(error=error, modules=finished)
+    finally:
+        hook.remove()

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 import torch
 
-__all__ = ["Draw", "Sizes", "configs_in", "special_ids", "vocabulary"]
+from autoreg.conformance.derive.inputs import facts
 
-_SPECIAL = ("_token_id", "_token_index", "_token_ids", "_index", "_idx")
+__all__ = ["Draw", "Sizes"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sizes:
-    """The sizes that no config states and the search finds.
+    """The sizes that no config states, or not all of them, and the search finds; None asks the config.
 
     Attributes:
         length: tokens of text.
@@ -24,16 +26,18 @@ class Sizes:
         frames: frames of audio features.
         samples: samples of raw audio.
         clip: frames of a video.
+        placeholders: for each modality how many tokens of a row stand for it.
     """
 
     length: int = 8
-    image: tuple[int, int] | None = None
+    image: int | None = None
     frames: int | None = None
     samples: int | None = None
     clip: int | None = None
+    placeholders: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Draw:
     """One request for inputs.
 
@@ -55,50 +59,31 @@ class Draw:
         """Return random numbers of this input's own, so that one input more does not change the others."""
         return torch.Generator().manual_seed(self.seed * 1_000_003 + zlib.crc32(name.encode()))
 
-    def ids(self, name: str, shape: tuple[int, ...], *, vocab: int, avoid: frozenset[int] = frozenset()) -> torch.Tensor:
-        """Return int64 ids below `vocab`, none of those to avoid (as far as any are left)."""
-        allowed = torch.tensor([each for each in range(vocab) if each not in avoid] or [0])
-        drawn = torch.randint(len(allowed), shape, generator=self.generator(name))
-        return allowed[drawn]
+    def ids(self, name: str, shape: tuple[int, ...], *, vocab: int) -> torch.Tensor:
+        """Return int64 ids below `vocab`, none of them special as far as any others are left."""
+        special = facts.special_ids(self.config)
+        allowed = torch.tensor([each for each in range(vocab) if each not in special] or [0])
+        return allowed[torch.randint(len(allowed), shape, generator=self.generator(name))]
 
     def normal(self, name: str, shape: tuple[int, ...]) -> torch.Tensor:
         """Return float32 normal numbers."""
         return torch.randn(shape, generator=self.generator(name))
 
+    @cached_property
+    def layout(self) -> tuple[tuple[str, int], ...]:
+        """The row of text as `(modality, id)`: `("text", 0)` for a token to draw, others for themselves."""
+        row: list[tuple[str, int]] = [("text", 0)] * max(self.length // 2, 1)
+        for modality, count in self.sizes.placeholders.items():
+            begin, token, end = facts.placeholder(self.config, modality)
+            row += [("mark", begin)] if begin is not None else []
+            row += [(modality, token if token is not None else 0)] * count
+            row += [("mark", end)] if end is not None else []
+        row += [("text", 0)] * (self.length - max(self.length // 2, 1))
+        return tuple(row)
 
-def configs_in(config: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield `(path, config)` for a config and those nested in it, the outer one first."""
-    from transformers import PreTrainedConfig
-
-    yield path, config
-    for name, value in vars(config).items():
-        if isinstance(value, PreTrainedConfig):
-            yield from configs_in(value, f"{path}.{name}" if path else name)
-
-
-def special_ids(config: Any) -> frozenset[int]:
-    """Return every token id that a config, or one nested in it, gives a meaning."""
-    found: set[int] = set()
-    for _, each in configs_in(config):
-        for name, value in vars(each).items():
-            if name.endswith(_SPECIAL):
-                found.update(item for item in (value if isinstance(value, (list, tuple)) else [value]) if _is_id(item))
-    return frozenset(found)
-
-
-def _is_id(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def vocabulary(config: Any, *, decoder: bool = False) -> int | None:
-    """Return how many ids the text embedding of the encoder (or decoder) has, None where there is no text.
-
-    Not `get_text_config`, which raises where a config has both a text encoder and a generator.
-    """
-    found = {path: size for path, each in configs_in(config) if _is_id(size := getattr(each, "vocab_size", None))}
-    words = ("decoder", "generator", "text") if decoder else ("text", "encoder", "decoder")
-    for word in ("", *words) if not decoder else (*words, ""):
-        for path, size in found.items():
-            if path == word or (word and word in path):
-                return int(size)
-    return next(iter(found.values()), None)
+    @property
+    def image(self) -> tuple[int, int]:
+        """Height and width of an image."""
+        if self.sizes.image is not None:
+            return self.sizes.image, self.sizes.image
+        return facts.image_size(self.config)

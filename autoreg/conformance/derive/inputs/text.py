@@ -7,14 +7,15 @@ from functools import partial
 import torch
 
 from autoreg.conformance.derive.derivation import Input, Recipe
-from autoreg.conformance.derive.inputs.draw import Draw, special_ids, vocabulary
+from autoreg.conformance.derive.inputs.draw import Draw
+from autoreg.conformance.derive.inputs.facts import vocabulary
 
 __all__ = ["ids", "ones"]
 
 
 def _ids(draw: Draw, *, name: str, decoder: bool) -> torch.Tensor:
     vocab = vocabulary(draw.config, decoder=decoder) or 2
-    return draw.ids(name, (draw.batch_size, draw.length), vocab=vocab, avoid=special_ids(draw.config))
+    return draw.ids(name, (draw.batch_size, draw.length), vocab=vocab)
 
 
 def ids(name: str, *, decoder: bool = False, why: str = "") -> Recipe:
