@@ -37,7 +37,6 @@ def test_the_twin_is_caught_and_the_original_is_not(twin: Twin, original: Worker
     with Worker(target_of(install(tmp_path, twin)), checks=standard()) as worker:
         found = outcome(worker, twin.check, twin.on)
     assert found.verdict == "failed", f"{found.verdict}: {found.reason}\n{found.output}"
-    import re
 
     assert re.search(twin.message, f"{found.reason}\n{found.difference}\n{found.output}"), found.reason
     good = outcome(original, twin.check, twin.on)

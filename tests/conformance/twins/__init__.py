@@ -52,7 +52,7 @@ def install(site: Path, twin: Twin | None = None) -> Path:
     sources = {file.name: file.read_text(encoding="utf-8") for file in ORIGINAL.glob("*.py")}
     for name, old, new in twin.patches if twin else ():
         if old:
-            assert sources[name].count(old) == 1, f"{twin.name}: {name} has {sources[name].count(old)} × {old!r}"  # type: ignore[union-attr]
+            assert sources[name].count(old) == 1, f"{twin.name}: {name} has {sources[name].count(old)} times {old!r}"  # type: ignore[union-attr]
         sources[name] = sources[name].replace(old, new) if old else new
     for name, text in sources.items():
         (package / name).write_text(text, encoding="utf-8")
