@@ -24,11 +24,14 @@ if TYPE_CHECKING:
     from autoreg.architecture import Architecture
 
 __all__ = [
+    "CHECKS",
     "CLAIMS",
     "MODEL_TYPES",
     "Broken",
+    "Contributed",
     "Declared",
     "Offer",
+    "contributed_checks",
     "declare",
     "installed_version",
     "missing_classes",
@@ -38,6 +41,7 @@ __all__ = [
 
 MODEL_TYPES = "autoreg"
 CLAIMS = "autoreg.architectures"
+CHECKS = "autoreg.checks"
 
 _HEAVY = ("torch", "transformers")
 _HEADER = re.compile(r"^(Name|Version|Requires-Dist): *(.+?) *$", re.MULTILINE)
@@ -48,7 +52,7 @@ class Offer:
     """One entry-point line of one distribution.
 
     Attributes:
-        group: `MODEL_TYPES` (name is a model type) or `CLAIMS` (name is a class name).
+        group: `MODEL_TYPES` (name is a model type), `CLAIMS` (name is a class name) or `CHECKS` (any name).
         name: the entry point's name.
         module: the light declaration module that it names.
         distribution, version, location: who says so, and where its metadata lies.
@@ -128,6 +132,19 @@ class Broken:
         return ()
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Contributed:
+    """An offer in the group `CHECKS` and what its hook yielded, which the suite makes checks of.
+
+    Attributes:
+        offer: who offers it.
+        values: functions of a subject.
+    """
+
+    offer: Offer
+    values: tuple[object, ...]
+
+
 # --- the pass over the distributions -------------------------------------------------------------
 
 
@@ -146,8 +163,8 @@ def trusted_path() -> list[str]:
     ]
 
 
-def scan(path: Sequence[str] | None = None) -> tuple[Offer, ...]:
-    """Return every offer of the installed distributions, sorted by name and distribution. Depth: metadata."""
+def scan(path: Sequence[str] | None = None, *, groups: Sequence[str] = (MODEL_TYPES, CLAIMS)) -> tuple[Offer, ...]:
+    """Return the offers in these groups of what is installed, sorted by name and distribution. Depth: metadata."""
     importlib.invalidate_caches()  # what pip installed a second ago, in a notebook, counts
     installed = _Installed()
     offers: list[Offer] = []
@@ -155,7 +172,7 @@ def scan(path: Sequence[str] | None = None) -> tuple[Offer, ...]:
         text = _text(distribution, "entry_points.txt")
         # Parsing is the expensive part: of a thousand distributions only those that name the group pay it.
         if text and f"[{MODEL_TYPES}" in text:
-            offers.extend(_offers(distribution, text, installed))
+            offers.extend(_offers(distribution, text, installed, groups))
     return tuple(sorted(_without_doubles(offers), key=lambda offer: (offer.name, offer.distribution, offer.location)))
 
 
@@ -167,8 +184,10 @@ def installed_version(name: str) -> str:
         return ""
 
 
-def _offers(distribution: importlib.metadata.Distribution, text: str, installed: _Installed) -> Iterator[Offer]:
-    lines = [line for line in _entry_points(text) if line[0] in (MODEL_TYPES, CLAIMS)]
+def _offers(
+    distribution: importlib.metadata.Distribution, text: str, installed: _Installed, groups: Sequence[str]
+) -> Iterator[Offer]:
+    lines = [line for line in _entry_points(text) if line[0] in groups]
     if not lines:
         return
     name, version, requires = _metadata(distribution)
@@ -291,7 +310,7 @@ def declare(offer: Offer) -> Declared | Broken:
         return _unusable(offer)
     heavy = [name for name in _HEAVY if name not in sys.modules]
     try:
-        architectures = _call_hook(_import(offer.module), offer.module)
+        architectures = _architectures(_import(offer.module), offer.module)
     except _NonsenseError as nonsense:
         return _broken(offer, str(nonsense), nonsense.__cause__)
     matching = [item for item in architectures if _answers(item, offer)]
@@ -368,7 +387,18 @@ def _raised(error: BaseException) -> str:
     return f"raised {type(error).__name__}: {error}"
 
 
-def _call_hook(module: ModuleType, name: str) -> tuple[Architecture, ...]:
+def _architectures(module: ModuleType, name: str) -> tuple[Architecture, ...]:
+    from autoreg.architecture import Architecture
+
+    found = _call_hook(module, name, "autoreg_architectures", kind="Architecture")
+    for item in found:
+        if not isinstance(item, Architecture):
+            raise _NonsenseError(f"its hook `autoreg_architectures` yields {item!r}, which is no Architecture")
+    return found  # type: ignore[return-value]  # each was looked at
+
+
+def _call_hook(module: ModuleType, name: str, hook: str, *, kind: str) -> tuple[object, ...]:
+    """Return what the module's implementation of the hook yields, which should be items of that kind."""
     import pluggy
 
     from autoreg import hookspecs
@@ -380,29 +410,21 @@ def _call_hook(module: ModuleType, name: str) -> tuple[Architecture, ...]:
         manager.check_pending()
     except pluggy.PluginValidationError as error:
         raise _NonsenseError(_misspelt(manager, error)) from error
-    hook = manager.hook.autoreg_architectures
-    if not hook.get_hookimpls():
-        raise _NonsenseError("it has no function named `autoreg_architectures` and marked @hookimpl")
+    caller = getattr(manager.hook, hook)
+    if not caller.get_hookimpls():
+        raise _NonsenseError(f"it has no function named `{hook}` and marked @hookimpl")
     try:
-        return tuple(_checked(item) for answer in hook() for item in _iterable(answer))
+        return tuple(item for answer in caller() for item in _iterable(answer, hook, kind))
     except (KeyboardInterrupt, _NonsenseError):
         raise
     except BaseException as error:
-        raise _NonsenseError(f"its hook `autoreg_architectures` {_raised(error)}") from error
+        raise _NonsenseError(f"its hook `{hook}` {_raised(error)}") from error
 
 
-def _iterable(answer: object) -> Iterable[object]:
+def _iterable(answer: object, hook: str, kind: str) -> Iterable[object]:
     if isinstance(answer, (str, Mapping)) or not isinstance(answer, Iterable):
-        raise _NonsenseError(f"its hook `autoreg_architectures` returns {answer!r}, not an iterable of Architecture")
+        raise _NonsenseError(f"its hook `{hook}` returns {answer!r}, not an iterable of {kind}")
     return answer
-
-
-def _checked(item: object) -> Architecture:
-    from autoreg.architecture import Architecture
-
-    if not isinstance(item, Architecture):
-        raise _NonsenseError(f"its hook `autoreg_architectures` yields {item!r}, which is no Architecture")
-    return item
 
 
 def _misspelt(manager: Any, error: Exception) -> str:
@@ -415,6 +437,29 @@ def _misspelt(manager: Any, error: Exception) -> str:
     near = difflib.get_close_matches(unknown[1], known, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"the hooks are {', '.join(known)}"
     return f"it implements the unknown hook {unknown[1]!r}; {hint}"
+
+
+# --- checks that plugins bring --------------------------------------------------------------------
+
+
+def contributed_checks(path: Sequence[str] | None = None) -> tuple[Contributed | Broken, ...]:
+    """Return what the plugins in the group `CHECKS` yield, by name; broken ones as values. Depth: declaration.
+
+    For the conformance suite alone: nothing else imports these modules.
+    """
+    return tuple(_contributed(offer) for offer in scan(path, groups=(CHECKS,)) if not offer.shadowed)
+
+
+def _contributed(offer: Offer) -> Contributed | Broken:
+    if offer.unmet:
+        return _unusable(offer)
+    try:
+        values = _call_hook(_import(offer.module), offer.module, "autoreg_checks", kind="functions of a subject")
+    except _NonsenseError as nonsense:
+        return _broken(offer, str(nonsense), nonsense.__cause__)
+    if not values:
+        return _broken(offer, "its hook `autoreg_checks` yields nothing")
+    return Contributed(offer=offer, values=values)
 
 
 # --- what can be told of the classes without importing them ----------------------------------------

@@ -17,7 +17,7 @@ from typing import IO, Any
 import torch
 import transformers
 
-__all__ = ["captured", "prepare", "reseed", "state"]
+__all__ = ["captured", "prepare", "reseed", "state", "strict"]
 
 
 def prepare(output: IO[bytes]) -> None:
@@ -25,13 +25,18 @@ def prepare(output: IO[bytes]) -> None:
     for stream in (1, 2):
         os.dup2(output.fileno(), stream)
     faulthandler.enable(output)
+    strict()
+    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    # Tiny objects by the thousand: collecting takes longer than the checks, and the process is short-lived.
+    gc.disable()
+
+
+def strict() -> None:
+    """Let torch compute the same every time, on one thread, and show what reads memory that nobody wrote."""
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True, warn_only=True)
     # Memory that nobody wrote reads as NaN: garbage that happens to be zero would pass now and then.
     torch.utils.deterministic.fill_uninitialized_memory = True  # type: ignore[attr-defined]  # untyped module
-    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    # Tiny objects by the thousand: collecting takes longer than the checks, and the process is short-lived.
-    gc.disable()
 
 
 def reseed(seed: int) -> None:

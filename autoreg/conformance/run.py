@@ -26,19 +26,24 @@ class Selection:
         level: the highest level.
         slow: also checks that cost much.
         only: patterns (`weights.*`, `*[RetNetModel]`) of ids; empty for all.
+        classes: names of model classes; empty for all of them and for the checks of the architecture.
         expected_failures: by id, why it is known to fail; joined with those of the hints.
     """
 
     level: Level = "scales"
     slow: bool = False
     only: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
     expected_failures: Mapping[str, str] = field(default_factory=dict)
 
     def takes(self, check: Check, subject: str) -> bool:
         """Say whether the check of this class is to run."""
         id = f"{check.id}[{subject}]" if subject else check.id  # noqa: A001 - what it is called everywhere
-        asked = not self.only or any(fnmatchcase(id, pattern) or check.id == pattern for pattern in self.only)
-        affordable = self.slow or check.cost == "fast" or check.id in self.only
+        # A bracket is part of an id, never a set of letters.
+        patterns = [pattern.replace("[", "[[]") for pattern in self.only]
+        named = any(fnmatchcase(name, pattern) for name in (id, check.id) for pattern in patterns)
+        asked = (named or not self.only) and (subject in self.classes or not self.classes)
+        affordable = self.slow or check.cost == "fast" or check.id in self.only or id in self.only
         return asked and affordable and LEVELS.index(check.level) <= LEVELS.index(self.level)
 
 
@@ -97,10 +102,14 @@ def run(
 
     Raises:
         AutoregError: the architecture cannot be imported.
+        LookupError: the selection names a class that the architecture does not have.
     """
     start = time.perf_counter()
     with Worker(make_target, checks=checks, seed=seed) as first:
-        todo = [Job(check=None, subject=name) for name in first.classes]
+        strange = [name for name in selection.classes if name not in first.classes]
+        if strange:
+            raise LookupError(f"{first.model_type} has no class {strange[0]!r}, only {', '.join(first.classes)}")
+        todo = [Job(check=None, subject=name) for name in selection.classes or first.classes]
         todo += jobs(checks, first.classes, selection)
         more = [Worker(make_target, checks=checks, seed=seed) for _ in range(min(processes, len(todo)) - 1)]
         try:

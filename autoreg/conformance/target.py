@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from autoreg.discovery import Offer
     from autoreg.runtime import Runtime
 
-__all__ = ["Target", "native_target", "plugin_target", "where_is"]
+__all__ = ["Target", "from_name", "native_target", "plugin_target", "preload", "where_is"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,10 +73,10 @@ def plugin_target(runtime: Runtime, model_type: str) -> Target:
         raise offer.error(problem, declared=f"conformance = {named}", advice="Mend the declaration.")
     models: dict[type, tuple[str, ...]] = {}
     for auto_class, reference in _models(architecture):
-        loaded = reference.load()
+        loaded = _load(runtime, model_type, reference)
         models[loaded] = (*models.get(loaded, ()), auto_class)
     processing = {
-        name.partition("[")[0]: reference.load()
+        name.partition("[")[0]: _load(runtime, model_type, reference)
         for name, reference in architecture.references()
         if not name.startswith(("models", "config"))
     }
@@ -86,13 +86,20 @@ def plugin_target(runtime: Runtime, model_type: str) -> Target:
     return Target(
         model_type=model_type,
         owner=offer.owner,
-        config_class=architecture.config.load(),
+        config_class=_load(runtime, model_type, architecture.config),
         models=models,
         processing=processing,
         hints=hints,
         architecture=architecture,
         offer=offer,
     )
+
+
+def _load(runtime: Runtime, model_type: str, reference: ClassRef) -> type:
+    try:
+        return reference.load()
+    except Exception as error:
+        raise runtime.failure(model_type, f"the class {reference}", error) from error
 
 
 def _models(architecture: Architecture) -> Iterator[tuple[str, ClassRef]]:
@@ -134,6 +141,35 @@ def _registered(auto_class: Any, config_class: type) -> tuple[type, ...]:
     found = mapping[config_class]
     classes = found if isinstance(found, (tuple, list)) else (found,)
     return tuple(each for each in classes if getattr(each, "config_class", None) is config_class)
+
+
+def from_name(name: str, *, native: bool = False) -> Target:
+    """Import an architecture into this process, which then sees plugins through plain `transformers.Auto*` too.
+
+    What a worker is given, as `functools.partial(from_name, "retnet")`. Depth: classes.
+
+    Args:
+        name: the model type.
+        native: it is one of transformers' own, whoever else claims it.
+
+    Raises:
+        LookupError: nobody has it.
+        ConflictError, PluginError: as for any look-up.
+    """
+    if native:
+        return native_target(name)
+    # Here and not above: autoreg's own process-wide state is none of this module's other functions' business.
+    from autoreg import runtime
+
+    runtime.activate()
+    return plugin_target(runtime.current(), name)
+
+
+def preload() -> None:
+    """Import what every architecture needs of torch and transformers, once, before workers are forked."""
+    # transformers imports its modules when a name is first read.
+    import transformers.modeling_layers  # noqa: F401
+    from transformers import AutoModel, AutoTokenizer, DynamicCache, GenerationMixin, PreTrainedModel  # noqa: F401
 
 
 def where_is(thing: Any) -> tuple[str, int]:

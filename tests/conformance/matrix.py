@@ -112,7 +112,7 @@ def _cells(row: Row) -> str:
     others = [check for check in row.caught if check != row.twin.check]
     shown = ", ".join(f"`{check}`" for check in others[:4]) + (f" and {len(others) - 4} more" if others[4:] else "")
     on = f"`{row.twin.on}`" if row.twin.on else "the config"
-    return f"| {row.twin.defect} | {caught} | {on} | {shown or '–'} |"
+    return f"| {row.twin.defect} | {caught} | {on} | {shown or 'no other'} |"
 
 
 def picture(found: Sequence[Row], checks: Sequence[Check]) -> None:

@@ -33,7 +33,7 @@ _PATTERNS = MappingProxyType(
         "frames": r"(num_frames|frames_per_clip)$",
         "state": r"(state_size|d_state|ssm_state_size|state_dim)$",
         "width": r"(size|sizes|dims?|width|channels?|units|rank|filters|d_model|d_ff|dff|dim_ff|n_embd|n_inner"
-        r"|planes|features|d_inner|d_embed|d_proj|embd|neurons)$|^(dim|width|d_)",
+        r"|planes|features|d_inner|d_embed|d_proj|embd|neurons)$|^(dim|width|d_)|d_ssm$",
     }
 )
 _COMPILED = tuple((kind, re.compile(pattern)) for kind, pattern in _PATTERNS.items())

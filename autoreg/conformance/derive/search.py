@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from autoreg.conformance.derive.derivation import Derivation, Field, Recipe
-from autoreg.conformance.derive.inputs import text
-from autoreg.conformance.derive.inputs.draw import Draw, Sizes
-from autoreg.conformance.derive.shrink import Policy, shrink
-from autoreg.conformance.derive.trial import build, offline, quiet, run
-from autoreg.conformance.derive.tree import template_of
+from autoreg.conformance.derive import repair
+from autoreg.conformance.derive.attempts import Attempt, Bench
+from autoreg.conformance.derive.derivation import Derivation, Field
+from autoreg.conformance.derive.evidence import last_line
+from autoreg.conformance.derive.inputs.modalities import enrich
+from autoreg.conformance.derive.labels import labels_for
+from autoreg.conformance.derive.shrink import Change, Policy, shrink
+from autoreg.conformance.derive.tree import Template, config_class_for, default_config, template_of
+from autoreg.conformance.derive.trial import offline, quiet
 from autoreg.errors import DerivationError
 
 __all__ = ["derive"]
@@ -41,44 +43,72 @@ def derive(
         DerivationError: nothing was found with which it runs.
     """
     with offline(), quiet():
-        template = template_of((config_class or model_class.config_class)())
-        changes = shrink(template, Policy())
-        values = {path: change.value for path, change in changes.items()} | dict(config_hints or {})
-        config = template.make(values)
         try:
-            model = build(model_class, config)
-            parameters = inspect.signature(model_class.forward).parameters
-            recipes: list[Recipe] = [text.ids("input_ids")]
-            if "attention_mask" in parameters:
-                recipes.append(text.ones("attention_mask"))
-            if "decoder_input_ids" in parameters:
-                recipes.append(text.ids("decoder_input_ids", decoder=True))
-            asked = Draw(config=config, batch_size=2, length=8, seed=0, sizes=Sizes())
-            outcome = run(model, {recipe.about.name: recipe.make(asked) for recipe in recipes})
-            if outcome.error is not None:
-                raise outcome.error
+            template = template_of(default_config(config_class_for(model_class, config_class)))
         except Exception as error:
-            raise DerivationError(
-                subject=model_class.__name__,
-                tried="one config was tried",
-                problem=f"{type(error).__name__}: {error}",
-                advice="Give hints.",
-            ) from error
+            raise _failure(model_class, error, "the default config was made") from error
+        bench = Bench(model_class=model_class, template=template, hints=dict(config_hints or {}), extra=input_hints)
+        changes = shrink(template, Policy())
+        first = _first_values(template, changes, start)
+        best = repair.repair(bench, first, changes)
+        if not best.runs:
+            tried = f"{bench.count} configs were tried, from the class's default made small to less and less small ones"
+            raise _failure(model_class, best.error, tried) from best.error
+        assert best.plan is not None
+        plan = enrich(best.model, best.config, best.plan, extra=input_hints)
+        labels = labels_for(best.model, best.config, plan, auto_classes, extra=input_hints)
     return Derivation(
         model_class=model_class,
-        config=config,
-        fields=tuple(
-            Field(path=c.path, default=c.default, value=c.value, why=f"shrunk: {c.kind}") for c in changes.values()
-        ),
-        inputs=tuple(recipe.about for recipe in recipes),
-        attempts=1,
-        recipes=tuple(recipes),
-        label_recipes=_labels(recipes, parameters),
+        config=best.config,
+        fields=tuple(_fields(template, changes, best, bench)),
+        inputs=tuple(recipe.about for recipe in plan.recipes()),
+        attempts=bench.count,
+        recipes=plan.recipes(),
+        label_recipes=labels,
+        sizes=plan.sizes,
         input_hints=input_hints,
     )
 
 
-def _labels(recipes: list[Recipe], parameters: Mapping[str, Any]) -> tuple[Recipe, ...]:
-    if "labels" not in parameters:
-        return ()
-    return (text.ids("labels", decoder=any(r.about.name == "decoder_input_ids" for r in recipes)),)
+def _first_values(template: Template, changes: Mapping[str, Change], start: Derivation | None) -> dict[str, Any]:
+    """Return the values to try first: those of the base model where its config is of the same class."""
+    if start is not None and type(start.config) is type(template.config):
+        return {field.path: field.value for field in start.fields}
+    return {path: change.value for path, change in changes.items()}
+
+
+def _failure(model_class: Any, error: BaseException | None, tried: str) -> DerivationError:
+    problem = "no inputs were found" if error is None else last_line(error)
+    advice = "Give the fields or the inputs that it needs as hints: `config` and `inputs` of `conformance` hints."
+    if _caused_by(error, ImportError):
+        advice = "It needs a package that is not installed here."
+    return DerivationError(subject=model_class.__name__, tried=tried, problem=problem, advice=advice)
+
+
+def _caused_by(error: BaseException | None, kind: type[BaseException]) -> bool:
+    while error is not None:
+        if isinstance(error, kind):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _fields(template: Template, changes: Mapping[str, Change], best: Attempt, bench: Bench) -> Iterator[Field]:
+    """Yield a row for each field that was set, and for each that should have been smaller and is not."""
+    defaults = {leaf.path: leaf.value for leaf in template.leaves()}
+    for path, value in best.values.items():
+        default, change = defaults.get(path), changes.get(path)
+        if path in bench.hints:
+            why = "hint"
+        elif change is None:
+            why = "set: the model does not run without"
+        elif value == change.value:
+            why = f"shrunk: {change.kind}"
+        else:
+            why = f"shrunk less: {change.kind} ({bench.reasons.get(path, 'of the base model')})"
+        yield Field(path=path, default=default, value=value, why=why)
+    for path, change in changes.items():
+        if path not in best.values:
+            reason = bench.reasons.get(path, "of the base model")
+            why = f"kept: the model does not run with {change.value!r} ({reason})"
+            yield Field(path=path, default=change.default, value=change.default, why=why)

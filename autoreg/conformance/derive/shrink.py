@@ -173,19 +173,35 @@ def _main_width(leaves: Mapping[str, Leaf]) -> str | None:
 
 
 def _head_dims(leaves: Mapping[str, Leaf], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Scale the head dimensions as width / heads is scaled, to a multiple of 4 (rotations take pairs of axes)."""
-    width, heads = _main_width(leaves), _attention_heads(leaves)
+    """Keep heads x head dimension in its proportion to the width; a multiple of 4, as rotations take pairs of axes."""
+    width = _main_width(leaves)
     found: dict[str, Any] = {}
     for name, leaf in leaves.items():
         if kind_of(name) != "head_dim" or not is_int(leaf.value):
             continue
-        if width and heads and leaves[heads].value:
-            default = leaves[width].value / leaves[heads].value
-            factor = values[width] / values[heads] / default
+        heads = _heads_of(name, leaves)
+        if width and heads and leaves[heads].value and values[heads]:
+            ideal = leaf.value * leaves[heads].value * values[width] / leaves[width].value / values[heads]
         else:
-            factor = 16 / max(leaf.value, 16)
-        found[name] = min(leaf.value, max(4, 4 * math.ceil(leaf.value * factor / 4)))
+            ideal = leaf.value * 16 / max(leaf.value, 16)
+        found[name] = int(ideal) if ideal == int(ideal) and ideal % 2 == 0 else 4 * math.ceil(ideal / 4)
+        found[name] = min(leaf.value, max(4, found[name]))
     return found
+
+
+def _heads_of(name: str, leaves: Mapping[str, Leaf]) -> str | None:
+    """Return the number of heads that a head dimension is for: the one whose name has most words in common with it."""
+    words = set(name.split("_"))
+    counts = [each for each, leaf in leaves.items() if kind_of(each) == "heads" and is_int(leaf.value)]
+    best = max(counts, key=lambda each: len(words & _words(each)), default=None)
+    plain = _attention_heads(leaves)
+    if best is None or plain is None:
+        return plain
+    return best if len(words & _words(best)) > len(words & _words(plain)) else plain
+
+
+def _words(name: str) -> set[str]:
+    return {word.removesuffix("s") for word in name.split("_")} | set(name.split("_"))
 
 
 def _layer_lists(members: list[Leaf], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -225,8 +241,33 @@ def _representatives(lists: list[Any], *, least: int) -> list[int]:
 
 
 def _rope(leaves: Mapping[str, Leaf], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Scale the sections of a multi-axis rotation with the head dimension; they add up to its half."""
-    return {}
+    """Scale the sections of a rotation over several axes, which add up to half the head dimension it turns."""
+    width, heads = _main_width(leaves), _attention_heads(leaves)
+    found: dict[str, Any] = {}
+    for name, leaf in leaves.items():
+        if not isinstance(leaf.value, dict) or not width or not heads:
+            continue
+        before = leaves["head_dim"].value if _has_int(leaves, "head_dim") else leaves[width].value // leaves[heads].value
+        after = values.get("head_dim") or values[width] // values[heads]
+        made = {key: _section(part, after / before) if "section" in str(key) else part for key, part in leaf.value.items()}
+        if made != leaf.value:
+            found[name] = made
+    return found
+
+
+def _has_int(leaves: Mapping[str, Leaf], name: str) -> bool:
+    return name in leaves and is_int(leaves[name].value)
+
+
+def _section(parts: Any, factor: float) -> Any:
+    """Return the sections times the factor, their sum exact and none of them empty."""
+    if not isinstance(parts, (list, tuple)) or not all(is_int(part) for part in parts):
+        return parts
+    total = round(sum(parts) * factor)
+    scaled = [max(1, int(part * factor)) for part in parts]
+    for index in range(abs(total - sum(scaled))):
+        scaled[-1 - index % len(scaled)] += 1 if total > sum(scaled) else -1
+    return type(parts)(scaled)
 
 
 def _tokens(tree: _Tree, changes: Mapping[str, Change]) -> dict[str, Change]:

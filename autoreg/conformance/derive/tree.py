@@ -8,9 +8,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from transformers import PreTrainedConfig
+from transformers import CONFIG_MAPPING, PreTrainedConfig
 
-__all__ = ["Leaf", "Template", "template_of"]
+from autoreg.conformance.derive.inputs.facts import configs_in
+
+__all__ = ["Leaf", "Template", "config_class_for", "default_config", "template_of"]
 
 # Of the common ancestor: bookkeeping, or switches of what `forward` returns.
 _NOT_SIZES = frozenset(inspect.signature(PreTrainedConfig.__init__).parameters) - {"is_encoder_decoder"}
@@ -118,3 +120,37 @@ def _given(config: PreTrainedConfig, children: Mapping[str, Template]) -> dict[s
         plain = type(config)()
         return {name: value for name in names if (value := getattr(config, name, None)) != getattr(plain, name, None)}
     return {name: getattr(config, name) for name in names if hasattr(config, name)}
+
+
+def config_class_for(model_class: Any, config_class: Any) -> Any:
+    """Return the config class that the model class takes: some are for a part of a composite config only."""
+    own = getattr(model_class, "config_class", None)
+    if config_class is None or own is None:
+        return own if config_class is None else config_class
+    if issubclass(config_class, own) or not isinstance(own, type):
+        return config_class
+    with contextlib.suppress(Exception):
+        if any(type(nested) is own for _, nested in configs_in(config_class())):
+            return own
+    return config_class
+
+
+def default_config(config_class: Any) -> PreTrainedConfig:
+    """Return a config with every default; its parts are small natives where the class does not say which."""
+    try:
+        return config_class()
+    except Exception:
+        natives = {"text": "bert", "vision": "vit", "audio": "wav2vec2", "encoder": "bert", "decoder": "bert",
+                   "question": "bert", "generator": "bart"}  # fmt: skip
+        made = None
+        parts = {}
+        for name in getattr(config_class, "sub_configs", None) or ():
+            word = next((word for word in natives if word in name), None)
+            if word:
+                parts[name] = CONFIG_MAPPING[natives[word]]()
+        if parts:
+            for given in (parts, {name: part.to_dict() for name, part in parts.items()}):
+                with contextlib.suppress(Exception):
+                    made = config_class(**given)
+                    return made
+        raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from types import MappingProxyType
 from typing import Any
 
 from transformers import PreTrainedConfig
@@ -12,13 +13,13 @@ __all__ = ["configs_in", "image_size", "lookup", "number", "placeholder", "speci
 
 _SPECIAL = re.compile(r"(token_(id|index|ids)|^(pad|bos|eos|unk|mask|sep|cls)_(index|idx|id))$")
 _IMAGE = ("vision", "image", "visual", "pixel", "backbone", "encoder")
-_PLACEHOLDERS = {
+_PLACEHOLDERS = MappingProxyType({
     "image": r"^(image|img|media|vision|visual|im)_?(patch|pad|soft|context|pooling)?_?token_?(id|index)$",
     "video": r"^video_?(patch|pad|soft|context)?_?token_?(id|index)$",
     "audio": r"^(audio|speech|sound)_?(patch|pad|soft|context)?_?token_?(id|index)$",
-}
-_BEGIN = {"image": r"^(boi|vision_start|image_start|im_start|image_begin)_token", "audio": r"^(boa|audio_start)_token"}
-_END = {"image": r"^(eoi|vision_end|image_end|im_end)_token", "audio": r"^(eoa|audio_end)_token"}
+})
+_BEGIN = MappingProxyType({"image": r"^(boi|vision_start|image_start|im_start|image_begin)_token", "audio": r"^(boa|audio_start)_token"})
+_END = MappingProxyType({"image": r"^(eoi|vision_end|image_end|im_end)_token", "audio": r"^(eoa|audio_end)_token"})
 
 
 def configs_in(config: Any, path: str = "") -> Iterator[tuple[str, Any]]:

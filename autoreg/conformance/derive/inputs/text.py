@@ -1,33 +1,101 @@
-"""Text: ids, masks and what goes beside them."""
+"""Text: ids, masks and what goes beside them, `(batch_size, length)` and int64 unless it says otherwise."""
 
 from __future__ import annotations
 
-from functools import partial
+from types import MappingProxyType
 
 import torch
 
-from autoreg.conformance.derive.derivation import Input, Recipe
+from autoreg.conformance.derive.inputs import facts
 from autoreg.conformance.derive.inputs.draw import Draw
-from autoreg.conformance.derive.inputs.facts import vocabulary
+from autoreg.conformance.derive.inputs.form import Form
 
-__all__ = ["ids", "ones"]
+__all__ = ["BOXES", "CODES", "DECODER_IDS", "DECODER_MASK", "EMBEDDED", "IDS", "MASK", "MODALITIES", "POSITIONS", "ZEROS"]
+
+_MODALITY_NUMBERS = MappingProxyType({"image": 1, "video": 2, "audio": 3})
+_WIDTHS = ("hidden_size", "d_model", "n_embd", "embed_dim", "dim", "hidden_dim")
 
 
-def _ids(draw: Draw, *, name: str, decoder: bool) -> torch.Tensor:
-    vocab = vocabulary(draw.config, decoder=decoder) or 2
+def _ids(draw: Draw, name: str) -> torch.Tensor:
+    layout = draw.layout
+    drawn = draw.ids(name, (draw.batch_size, len(layout)), vocab=facts.vocabulary(draw.config) or 2)
+    for column, (modality, token) in enumerate(layout):
+        if modality != "text":
+            drawn[:, column] = token
+    return drawn
+
+
+def _decoder_ids(draw: Draw, name: str) -> torch.Tensor:
+    vocab = facts.vocabulary(draw.config, decoder=True) or 2
     return draw.ids(name, (draw.batch_size, draw.length), vocab=vocab)
 
 
-def ids(name: str, *, decoder: bool = False, why: str = "") -> Recipe:
-    """Return int64 token ids `(batch_size, length)`, none of them special."""
-    about = Input(name=name, kind="ids", length_axis=1, why=why)
-    return Recipe(about=about, make=partial(_ids, name=name, decoder=decoder))
+def _codebooks(draw: Draw) -> int:
+    return facts.number(draw.config, ("num_codebooks", "n_codebooks", "num_quantizers", "num_vq", "audio_channels"), 4)
 
 
-def _ones(draw: Draw) -> torch.Tensor:
+def _codes_last(draw: Draw, name: str) -> torch.Tensor:
+    shape = (draw.batch_size, draw.length, _codebooks(draw))
+    return draw.ids(name, shape, vocab=facts.vocabulary(draw.config, decoder=True) or 2)
+
+
+def _codes_first(draw: Draw, name: str) -> torch.Tensor:
+    return _codes_last(draw, name).transpose(1, 2).contiguous()
+
+
+def _codes_flat(draw: Draw, name: str) -> torch.Tensor:
+    return _codes_first(draw, name).flatten(0, 1)
+
+
+def _mask(draw: Draw, name: str) -> torch.Tensor:
+    return torch.ones(draw.batch_size, len(draw.layout), dtype=torch.long)
+
+
+def _decoder_mask(draw: Draw, name: str) -> torch.Tensor:
     return torch.ones(draw.batch_size, draw.length, dtype=torch.long)
 
 
-def ones(name: str, *, why: str = "") -> Recipe:
-    """Return an int64 mask of ones `(batch_size, length)`."""
-    return Recipe(about=Input(name=name, kind="mask", length_axis=1, why=why), make=_ones)
+def _zeros(draw: Draw, name: str) -> torch.Tensor:
+    return torch.zeros(draw.batch_size, len(draw.layout), dtype=torch.long)
+
+
+def _positions(draw: Draw, name: str) -> torch.Tensor:
+    return torch.arange(len(draw.layout)).expand(draw.batch_size, -1).contiguous()
+
+
+def _modalities(draw: Draw, name: str) -> torch.Tensor:
+    row = torch.tensor([_MODALITY_NUMBERS.get(modality, 0) for modality, _ in draw.layout])
+    return row.expand(draw.batch_size, -1).contiguous()
+
+
+def _boxes(draw: Draw, name: str) -> torch.Tensor:
+    shape = (draw.batch_size, len(draw.layout), 2)
+    limit = min(facts.number(draw.config, ("max_2d_position_embeddings",), 1000), 1000) // 2
+    corner = torch.randint(limit - 1, shape, generator=draw.generator(name))
+    return torch.cat([corner, corner + 1 + torch.randint(limit - 1, shape, generator=draw.generator(f"{name}+"))], -1)
+
+
+def _corners(draw: Draw, name: str) -> torch.Tensor:
+    return _boxes(draw, name)[..., [0, 1, 2, 1, 2, 3, 0, 3]] / 1000
+
+
+def _embedded(draw: Draw, name: str) -> torch.Tensor:
+    words = ("decoder",) if "encoder" not in name else ("encoder",)
+    width = facts.number(draw.config, _WIDTHS, 64, words)
+    return draw.normal(name, (draw.batch_size, draw.length, width))
+
+
+IDS = Form(make=_ids, kind="ids", length_axis=1)
+DECODER_IDS = Form(make=_decoder_ids, kind="ids", length_axis=1)
+CODES = (
+    Form(make=_codes_last, kind="ids", length_axis=1),
+    Form(make=_codes_first, kind="ids", length_axis=2),
+    Form(make=_codes_flat, kind="ids", batch_axis=None, length_axis=1),
+)
+MASK = Form(make=_mask, kind="mask", length_axis=1)
+DECODER_MASK = Form(make=_decoder_mask, kind="mask", length_axis=1)
+ZEROS = Form(make=_zeros, kind="index", length_axis=1)
+POSITIONS = Form(make=_positions, kind="index", length_axis=1)
+MODALITIES = Form(make=_modalities, kind="index", length_axis=1)
+BOXES = (Form(make=_boxes, kind="boxes", length_axis=1), Form(make=_corners, kind="boxes", length_axis=1))
+EMBEDDED = Form(make=_embedded, kind="values", length_axis=1)

@@ -1,0 +1,270 @@
+"""What can be asked of a model besides its results: hidden states, attentions, another way to attend or to embed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from autoreg.conformance.check import check
+from autoreg.conformance.checks.outputs import named, narrowed, picked
+from autoreg.conformance.checks.text import places, ragged, text
+from autoreg.conformance.compare import shown
+from autoreg.conformance.subject import Subject
+
+__all__ = ["any_length", "attentions", "eager_and_sdpa", "eager_and_sdpa_padded", "hidden_states", "inputs_embeds"]
+
+
+@check("forward.inputs-embeds", level="runs", needs=("text", "inputs_embeds", "embeddings"))
+def inputs_embeds(subject: Subject) -> None:
+    """Passing the embeddings of the ids gives the same as passing the ids.
+
+    Hurts: prompt tuning, soft prompts, attribution and multimodal wrappers, which pass embeddings, get other results.
+
+    Change: scale, norm and add positions after the choice between `input_ids` and `inputs_embeds`, and let
+    `get_input_embeddings` return the module that is applied to the ids.
+    """
+    model, inputs = subject.model(), text(subject)
+    ids = inputs["input_ids"]
+    expected = named(subject.outputs(model, inputs))
+    with torch.no_grad():
+        embedded = model.get_input_embeddings()(ids)
+    given = {name: value for name, value in inputs.items() if name != "input_ids"}
+    with subject.raising("`inputs_embeds` in place of `input_ids` fails"):
+        found = named(subject.outputs(model, {**given, "inputs_embeds": embedded}))
+    subject.close(
+        found,
+        expected,
+        what="`inputs_embeds` gives other outputs than the `input_ids` they were made from",
+        compared="the outputs for `inputs_embeds=get_input_embeddings()(input_ids)` and for `input_ids`",
+    )
+
+
+class _Calls(torch.overrides.TorchFunctionMode):
+    """Counts the calls of torch's fused attention."""
+
+    count = 0
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.nn.functional.scaled_dot_product_attention:
+            self.count += 1
+        return func(*args, **(kwargs or {}))
+
+
+def _pair(subject: Subject) -> tuple[Any, Any]:
+    with subject.raising('It cannot be built with `attn_implementation="eager"`'):
+        eager = subject.model(attn_implementation="eager")
+    with subject.raising('It declares `_supports_sdpa` and cannot be built with `attn_implementation="sdpa"`'):
+        sdpa = subject.model(attn_implementation="sdpa")
+    return eager, sdpa
+
+
+@check("forward.eager-and-sdpa", level="runs", needs=("sdpa",))
+def eager_and_sdpa(subject: Subject) -> None:
+    """The attention implementations "eager" and "sdpa" give the same outputs.
+
+    Hurts: results change with the version of torch, the hardware, or when somebody asks for the attentions.
+
+    Change: use one scaling, one mask, one handling of key and value groups and of bias terms in both; go through
+    `ALL_ATTENTION_FUNCTIONS` rather than branch by hand.
+    """
+    eager, sdpa = _pair(subject)
+    inputs = subject.inputs()
+    expected = named(subject.outputs(eager, inputs))
+    with _Calls() as calls, subject.raising('It fails with `attn_implementation="sdpa"`'):
+        found = named(subject.outputs(sdpa, inputs))
+    subject.need(calls.count, "torch's `scaled_dot_product_attention` is not called with these inputs")
+    subject.close(
+        found,
+        expected,
+        what='`attn_implementation="sdpa"` gives other outputs than "eager"',
+        compared='the outputs with "sdpa" and with "eager"',
+    )
+
+
+@check("forward.eager-and-sdpa-padded", level="runs", needs=("sdpa", "text", "attention_mask", "batching"))
+def eager_and_sdpa_padded(subject: Subject) -> None:
+    """The attention implementations "eager" and "sdpa" give the same outputs for padded batches.
+
+    On the right for all, on the left too for a causal model; compared at the real tokens.
+
+    Hurts: results of batches change with the version of torch, the hardware, or when somebody asks for attentions.
+
+    Change: hand the same mask to both; never drop it because `is_causal` is set.
+    """
+    eager, sdpa = _pair(subject)
+    axes = places(subject, eager)
+    for side in ("right", "left") if subject.can("causal") else ("right",):
+        pair = ragged(subject, "right" if side == "right" else "left")
+        expected = named(subject.outputs(eager, pair.batch))
+        with _Calls() as calls:
+            found = named(subject.outputs(sdpa, pair.batch))
+        subject.need(calls.count, "torch's `scaled_dot_product_attention` is not called with these inputs")
+        for row, (begin, end) in enumerate(pair.spans):
+            rowwise = {name: 0 for name, axis in axes.items() if axis}
+            both = (narrowed(picked(each, rowwise, [row]), axes, begin, end) for each in (found, expected))
+            subject.close(
+                *both,
+                what=f'With padding on the {side} "sdpa" gives other outputs than "eager"',
+                compared=f'the outputs of row {row} at its real tokens with "sdpa" and with "eager"',
+            )
+
+
+@check("forward.any-length", level="runs", needs=("text",))
+def any_length(subject: Subject) -> None:
+    """A text of one token and texts of odd length run, with finite outputs.
+
+    Hurts: generation without a prompt, or a text whose length is no multiple of a chunk, fails.
+
+    Change: take lengths from the shape of the inputs; pad inside where a kernel needs a multiple, and cut again.
+    """
+    model = subject.model()
+    axes = places(subject, model)
+    for length in (1, 5, 11):
+        inputs = text(subject, length=length)
+        with subject.raising(f"A text of {length} tokens fails"):
+            found = named(subject.outputs(model, inputs))
+        real = inputs["input_ids"].shape[1]
+        for name, value in found.items():
+            bad = value.is_floating_point() and bool((value.isnan() | (value == torch.inf)).any())
+            subject.require(
+                not bad, f"`{name}` is not finite for a text of {length} tokens", compared="the outputs with infinity"
+            )
+            if name in axes and name in ("logits", "last_hidden_state") and not subject.can("encoder_decoder"):
+                subject.require(
+                    value.shape[axes[name]] == real,
+                    f"`{name}` has not one place for each token",
+                    compared=f"the shape of the outputs for {real} tokens",
+                    found=f"{name}: {shown(value)}",
+                )
+
+
+def _asked(subject: Subject, model: Any, flag: str, ending: str) -> tuple[Any, dict[str, Any]]:
+    """Return the outputs asked for, and by name those that should then be there."""
+    inputs = subject.inputs()
+    with subject.raising(f"`{flag}=True` fails"):
+        outputs = subject.outputs(model, inputs, **{flag: True})
+    fields = getattr(type(outputs), "__dataclass_fields__", {})
+    names = [name for name in fields if name.endswith(ending) and "last" not in name]
+    subject.need(names, f"{type(outputs).__name__} has no field for them")
+    return outputs, {name: getattr(outputs, name, None) for name in names}
+
+
+def _present(subject: Subject, found: dict[str, Any], flag: str) -> dict[str, tuple[torch.Tensor, ...]]:
+    """Return those that are there, as tuples of tensors; none at all is a failure."""
+    there = {name: value for name, value in found.items() if value is not None and len(value)}
+    subject.require(
+        there,
+        f"`{flag}=True` is ignored: the output has the field{'s' * (len(found) > 1)} "
+        f"{', '.join(f'`{name}`' for name in found)} and nothing in it",
+        compared=f"the output with `{flag}=True`",
+    )
+    for name, value in there.items():
+        subject.require(
+            isinstance(value, (tuple, list)) and all(isinstance(each, torch.Tensor) for each in value),
+            f"`{name}` is no tuple of tensors",
+            compared=f"the output with `{flag}=True`",
+            found=f"{name}: {type(value).__name__}",
+        )
+    return there
+
+
+def _by_config(subject: Subject, model: Any, flag: str, outputs: Any) -> None:
+    """Compare with what the config asks for, and with what comes unasked."""
+    inputs = subject.inputs()
+    plain = named(subject.outputs(model, inputs))
+    asked = named(outputs)
+    both = plain.keys() & asked.keys()
+    subject.close(
+        {name: asked[name] for name in both},
+        {name: plain[name] for name in both},
+        what=f"`{flag}=True` changes the other outputs",
+        compared=f"the outputs with `{flag}=True` and without",
+    )
+    setattr(model.config, flag, True)
+    subject.close(
+        named(subject.outputs(model, inputs)),
+        asked,
+        what=f"`config.{flag} = True` gives something else than the argument",
+        compared=f"the outputs with `config.{flag} = True` and with `{flag}=True`",
+    )
+
+
+@check("forward.hidden-states", level="runs")
+def hidden_states(subject: Subject) -> None:
+    """Asked for by the argument or the config, the hidden states of every layer are there.
+
+    Of a text model without an encoder: one before the first layer and one after each, the last of which is
+    `last_hidden_state`.
+
+    Hurts: probing, distillation and layer-wise pooling get nothing, or states of other layers than they believe.
+
+    Change: let `forward` pass `output_hidden_states` on, or declare `_can_record_outputs` and decorate with
+    `capture_outputs`; fall back on the config where the argument is None.
+    """
+    model = subject.model()
+    outputs, found = _asked(subject, model, "output_hidden_states", "hidden_states")
+    there = _present(subject, found, "output_hidden_states")
+    if "hidden_states" in there and _flat_text(subject):
+        _one_a_layer(subject, model, there["hidden_states"], outputs)
+    _by_config(subject, model, "output_hidden_states", outputs)
+
+
+def _flat_text(subject: Subject) -> bool:
+    config = subject.derivation.config
+    plain = subject.can("text") and not subject.can("encoder_decoder") and config.get_text_config() is config
+    layers = getattr(config, "num_hidden_layers", None)
+    return plain and isinstance(layers, int) and len(subject.derivation.inputs) <= 3
+
+
+def _one_a_layer(subject: Subject, model: Any, states: Any, outputs: Any) -> None:
+    layers = model.config.num_hidden_layers
+    subject.require(
+        len(states) == layers + 1,
+        f"There are {len(states)} `hidden_states` for `config.num_hidden_layers` = {layers}; one more than layers is due",
+        compared="the number of `hidden_states`",
+    )
+    shapes = {tuple(each.shape) for each in states}
+    subject.require(
+        len(shapes) == 1 and next(iter(shapes))[:2] == tuple(subject.inputs()["input_ids"].shape),
+        "The `hidden_states` are not all of the shape (batch, length, width)",
+        compared="the shapes of `hidden_states`",
+        found=", ".join(map(str, sorted(shapes))),
+    )
+    last = getattr(outputs, "last_hidden_state", None)
+    if last is not None:
+        subject.close(
+            states[-1],
+            last,
+            what="`hidden_states[-1]` is not `last_hidden_state`",
+            compared="the last of `hidden_states` with `last_hidden_state`",
+        )
+
+
+@check("forward.attentions", level="runs")
+def attentions(subject: Subject) -> None:
+    """Asked for by the argument or the config, the attention weights of every layer are there, and sum to one.
+
+    With the eager implementation, the only one that has them.
+
+    Hurts: tools that show or use attention get nothing, or weights that are none.
+
+    Change: return the weights after the softmax from each attention module and let `forward` collect them, or declare
+    `_can_record_outputs`; fall back on the config where the argument is None.
+    """
+    with subject.raising('It cannot be built with `attn_implementation="eager"`'):
+        model = subject.model(attn_implementation="eager")
+    outputs, found = _asked(subject, model, "output_attentions", "attentions")
+    there = _present(subject, found, "output_attentions")
+    for name, weights in there.items():
+        for layer, each in enumerate(weights):
+            sums = each.sum(-1)
+            # Sinks take a part of the weight; nothing adds to it.
+            low, high = float(each.min()), float(sums.max())
+            subject.require(
+                each.dim() < 4 or (low >= 0 and high <= 1 + 1e-3),
+                f"`{name}[{layer}]` are no weights: they are negative, or sum to more than one",
+                compared="the attention weights and their sums over the last axis",
+                found=f"smallest weight {low:.4g}, largest sum {high:.4g}",
+            )
+    _by_config(subject, model, "output_attentions", outputs)

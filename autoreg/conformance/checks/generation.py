@@ -1,0 +1,3 @@
+"""Generation."""
+
+__all__: list[str] = []

@@ -1,0 +1,50 @@
+"""What a model returns, as named tensors, and which of their axes follow the batch or the text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from autoreg.conformance.compare import leaves
+
+__all__ = ["following", "named", "narrowed", "picked"]
+
+# Caches and recurrent states: what is kept for the next call, in layouts of every kind.
+_KEPT = re.compile(r"^(past_|cache|mems|states?$|rnn_state|.*_cache$|next_cache)")
+
+
+def named(outputs: Any) -> dict[str, torch.Tensor]:
+    """Return the tensors of an output by dotted name, caches and recurrent states left out."""
+    if isinstance(outputs, Mapping):
+        outputs = {name: value for name, value in outputs.items() if not _KEPT.search(name)}
+    found = {name or "output": value for name, value in leaves(outputs)}
+    return {name: value for name, value in found.items() if isinstance(value, torch.Tensor)}
+
+
+def following(small: Mapping[str, torch.Tensor], large: Mapping[str, torch.Tensor]) -> dict[str, int]:
+    """Return the one axis in which an output is larger in the second, by name; none where several are."""
+    axes: dict[str, int] = {}
+    for name, value in small.items():
+        other = large.get(name)
+        if other is None or other.dim() != value.dim():
+            continue
+        moved = [axis for axis in range(value.dim()) if value.shape[axis] != other.shape[axis]]
+        if len(moved) == 1:
+            axes[name] = moved[0]
+    return axes
+
+
+def picked(values: Mapping[str, torch.Tensor], axes: Mapping[str, int], index: list[int]) -> dict[str, torch.Tensor]:
+    """Return these rows of the outputs that have an axis for them."""
+    chosen = torch.tensor(index)
+    return {name: values[name].index_select(axis, chosen) for name, axis in axes.items() if name in values}
+
+
+def narrowed(
+    values: Mapping[str, torch.Tensor], axes: Mapping[str, int], begin: int, end: int
+) -> dict[str, torch.Tensor]:
+    """Return the outputs from `begin` to before `end` of the axis; those without one are left out."""
+    return {name: values[name].narrow(axis, begin, end - begin) for name, axis in axes.items() if name in values}

@@ -1,0 +1,124 @@
+"""One attempt: make the config, build the model, find inputs; how far it came and what stopped it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from autoreg.conformance.derive.evidence import last_line
+from autoreg.conformance.derive.inputs.plan import Plan, first_plan
+from autoreg.conformance.derive.inputs.search import Found, search
+from autoreg.conformance.derive.tree import Template
+from autoreg.conformance.derive.trial import build, weigh
+
+__all__ = ["Attempt", "Bench"]
+
+_CONFIG, _BUILD, _RUN, _DONE = range(4)
+_HEAVY = 60_000_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Attempt:
+    """What came of one set of values.
+
+    Attributes:
+        values: the fields that were set, by path.
+        stage: what it stopped at: making the config, building, running; 3 where it runs.
+        modules: how many modules ran.
+        error: what stopped it.
+        config, model, plan: what was made, as far as it came.
+    """
+
+    values: Mapping[str, Any]
+    stage: int
+    modules: int = 0
+    error: BaseException | None = None
+    config: Any = None
+    model: Any = None
+    plan: Plan | None = None
+
+    @property
+    def runs(self) -> bool:
+        """Whether the model ran."""
+        return self.stage == _DONE
+
+    @property
+    def rank(self) -> tuple[int, int]:
+        """The further, the larger."""
+        return self.stage, self.modules
+
+
+class TooLargeError(ValueError):
+    """A config whose model would take more memory than a derivation may."""
+
+
+@dataclass(kw_only=True)
+class Bench:
+    """Where attempts are made, counted and timed.
+
+    Attributes:
+        model_class: the class.
+        template: of its config.
+        hints: fields that the author sets: they win over everything.
+        extra: from (config, batch size, length, seed) to arguments that the author gives.
+        most, seconds: how many attempts, for how long.
+    """
+
+    model_class: Any
+    template: Template
+    hints: Mapping[str, Any]
+    extra: Callable[..., Mapping[str, Any]] | None = None
+    most: int = 60
+    seconds: float = 25
+    plan: Plan | None = None
+    count: int = 0
+    reasons: dict[str, str] = field(default_factory=dict)
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether nothing more may be tried."""
+        return self.count >= self.most or time.monotonic() - self.began > self.seconds
+
+    def note(self, before: Mapping[str, Any], after: Mapping[str, Any], error: BaseException) -> None:
+        """Remember for which error a field was changed."""
+        for path in {*before, *after}:
+            if before.get(path) != after.get(path):
+                self.reasons.setdefault(path, last_line(error))
+
+    def attempt(self, values: Mapping[str, Any]) -> Attempt:
+        """Try one set of values."""
+        self.count += 1
+        values = {**values, **self.hints}
+        stage, config = _CONFIG, None
+        try:
+            config = self.template.make(values)
+            stage = _BUILD
+            if weigh(self.model_class, config) > _HEAVY:
+                raise TooLargeError("the model is too large to be tried")
+            model = build(self.model_class, config)
+        except Exception as error:  # whatever a stranger's class raises
+            return Attempt(values=values, stage=stage, error=error, config=config)
+        found = self._inputs(model, config)
+        if found.outcome.error is None:
+            self.plan = found.plan
+            return Attempt(values=values, stage=_DONE, config=config, model=model, plan=found.plan)
+        return Attempt(
+            values=values,
+            stage=_RUN,
+            modules=found.outcome.modules,
+            error=found.outcome.error,
+            config=config,
+            model=model,
+            plan=found.plan,
+        )
+
+    def _inputs(self, model: Any, config: Any) -> Found:
+        """Search the inputs; long the first time, and shorter when a changed config is what is tried."""
+        start = self.plan or first_plan(self.model_class)
+        found = search(model, config, start, runs=40 if self.count == 1 else 15, seconds=6, extra=self.extra)
+        if self.plan is None and found.outcome.error is not None:
+            self.plan = found.plan if found.outcome.modules > 0 else None
+        return found

@@ -1,0 +1,41 @@
+"""Further modalities: images, videos and sound beside a text that runs without them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from autoreg.conformance.derive.inputs import facts
+from autoreg.conformance.derive.inputs.catalogue import forms_of, modality_of
+from autoreg.conformance.derive.inputs.plan import Plan, optional_modalities, parameters_of
+from autoreg.conformance.derive.inputs.search import search
+
+__all__ = ["enrich"]
+
+
+def enrich(model: Any, config: Any, plan: Plan, *, extra: Callable[..., Mapping[str, Any]] | None = None) -> Plan:
+    """Return the plan with every further modality with which the model still runs."""
+    for name in optional_modalities(type(model), plan):
+        for start in _starts(model, config, plan, name):
+            found = search(model, config, start, runs=25, seconds=4, keep=name, extra=extra)
+            if found.outcome.error is None:
+                plan = found.plan
+                break
+    return plan
+
+
+def _starts(model: Any, config: Any, plan: Plan, name: str) -> list[Plan]:
+    """Return the plans to begin from: with placeholders in the text where the config has an id for them."""
+    modality = modality_of(name) or ""
+    forms = forms_of(name)
+    parameters = parameters_of(type(model))
+    grid = {"image": "image_grid_thw", "video": "video_grid_thw"}.get(modality, "")
+    start = plan.having(name, forms[0], f"brings in {modality}")
+    if grid in parameters:
+        flat = next(form for form in forms if form.batch_axis is None)
+        start = plan.having(name, flat, f"brings in {modality}").having(grid, forms_of(grid)[0], "the patches' grid")
+        if "mm_token_type_ids" in parameters:
+            start = start.having("mm_token_type_ids", forms_of("mm_token_type_ids")[0], "where the patches are")
+    if facts.placeholder(config, modality)[1] is None or "input_ids" not in plan.forms:
+        return [start]
+    return [start.sized(placeholders={**plan.sizes.placeholders, modality: 1}), start]

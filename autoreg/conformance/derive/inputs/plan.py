@@ -1,0 +1,103 @@
+"""A plan of the inputs: which arguments, each in which form, at which sizes."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
+
+from autoreg.conformance.derive.derivation import Recipe
+from autoreg.conformance.derive.inputs.catalogue import SWITCHES, forms_of, modality_of
+from autoreg.conformance.derive.inputs.draw import Draw, Sizes
+from autoreg.conformance.derive.inputs.form import Form
+
+__all__ = ["Plan", "first_plan", "optional_modalities", "parameters_of"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """Which arguments are passed and how they are made; changed by copying.
+
+    Attributes:
+        forms: the form of each argument.
+        sizes: what no config says.
+        reasons: why each argument is passed.
+    """
+
+    forms: Mapping[str, Form]
+    sizes: Sizes = field(default_factory=Sizes)
+    reasons: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    def having(self, name: str, form: Form, why: str = "") -> Plan:
+        """Return the plan with this argument in this form."""
+        reasons = {**self.reasons, name: why or self.reasons.get(name, "")}
+        return replace(self, forms={**self.forms, name: form}, reasons=reasons)
+
+    def without(self, name: str) -> Plan:
+        """Return the plan with one argument fewer."""
+        return replace(self, forms={key: form for key, form in self.forms.items() if key != name})
+
+    def sized(self, **sizes: Any) -> Plan:
+        """Return the plan with other sizes."""
+        return replace(self, sizes=replace(self.sizes, **sizes))
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What two equal plans have in common."""
+        forms = tuple(sorted((name, id(form)) for name, form in self.forms.items()))
+        sizes = self.sizes
+        counts = tuple(sorted(sizes.placeholders.items()))
+        return forms, sizes.length, sizes.image, sizes.frames, sizes.samples, sizes.clip, counts
+
+    def recipes(self) -> tuple[Recipe, ...]:
+        """Return the recipes of the arguments."""
+        return tuple(form.recipe(name, self.reasons.get(name, "")) for name, form in self.forms.items())
+
+    def make(self, config: Any, *, batch_size: int = 2, seed: int = 0) -> dict[str, Any]:
+        """Return the arguments; raises whatever cannot be made for this config."""
+        asked = Draw(config=config, batch_size=batch_size, length=self.sizes.length, seed=seed, sizes=self.sizes)
+        return {name: form.make(asked, name) for name, form in self.forms.items()}
+
+
+def parameters_of(model_class: Any) -> Mapping[str, inspect.Parameter]:
+    """Return the arguments of `forward` but `self`; `**kwargs` is not among them."""
+    found = inspect.signature(model_class.forward).parameters
+    return {
+        name: each
+        for name, each in found.items()
+        if name != "self" and each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)
+    }
+
+
+def first_plan(model_class: Any) -> Plan:
+    """Return the most plausible plan: the required arguments, the main input, the mask and the decoder's ids."""
+    parameters = parameters_of(model_class)
+    plan = Plan(forms={})
+    for name, parameter in parameters.items():
+        if parameter.default is parameter.empty and forms_of(name):
+            plan = plan.having(name, forms_of(name)[0], "required")
+    main = getattr(model_class, "main_input_name", None)
+    for name in main if isinstance(main, (list, tuple)) else [main]:
+        if name in parameters and name not in plan.forms and forms_of(name):
+            plan = plan.having(name, forms_of(name)[0], "the main input")
+    if not plan.forms:
+        name = next((each for each in parameters if forms_of(each) and not SWITCHES.match(each)), None)
+        plan = plan.having(name, forms_of(name)[0], "the first argument") if name else plan
+    if "input_ids" in plan.forms and "attention_mask" in parameters:
+        plan = plan.having("attention_mask", forms_of("attention_mask")[0], "beside the ids")
+    if "decoder_input_ids" in parameters:
+        plan = plan.having("decoder_input_ids", forms_of("decoder_input_ids")[0], "the decoder's input")
+    return plan
+
+
+def optional_modalities(model_class: Any, plan: Plan) -> list[str]:
+    """Return the arguments that would bring in a further modality."""
+    taken = {modality_of(name) for name in plan.forms}
+    found: dict[str, str] = {}
+    for name in parameters_of(model_class):
+        modality = modality_of(name)
+        if modality and modality not in taken and name not in plan.forms and modality not in found:
+            found[modality] = name
+    return list(found.values())

@@ -1,0 +1,117 @@
+"""What to try next when a config does not run: what the error points at first, then ever larger groups of fields."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from autoreg.conformance.derive.attempts import Attempt, Bench
+from autoreg.conformance.derive.evidence import Evidence, evidence_of
+from autoreg.conformance.derive.fill import fill
+from autoreg.conformance.derive.shrink import Change, Policy, is_int, shrink
+
+__all__ = ["repair"]
+
+# Other proportions, before fields are given back one by one: what divides what is often written in the code.
+_POLICIES = (
+    Policy(unit=32, width=128),
+    Policy(unit=64, width=256, heads=8, experts=8, image=128, state=16),
+    Policy(unit=16, heads=2, key_value_heads=1, image=224, window=8),
+)
+_MOST_SUSPECTS = 8
+
+
+def repair(bench: Bench, first: Mapping[str, Any], changes: Mapping[str, Change]) -> Attempt:
+    """Return an attempt that runs, or the one that came furthest."""
+    order = itertools.count()
+    best = bench.attempt(first)
+    queue = [(tuple(-each for each in best.rank), next(order), best)]
+    seen = {_key(first)}
+    while queue and not best.runs:
+        _, _, current = heapq.heappop(queue)
+        for values in _neighbours(bench, current, changes):
+            if _key(values) in seen:
+                continue
+            if bench.exhausted:
+                return best
+            seen.add(_key(values))
+            found = bench.attempt(values)
+            if current.error is not None:
+                bench.note(current.values, values, current.error)
+            if found.runs:
+                return _smaller(bench, found, changes)
+            heapq.heappush(queue, (tuple(-each for each in found.rank), next(order), found))
+            if found.rank > best.rank:
+                best = found
+                heapq.heappush(queue, (tuple(-each for each in current.rank), next(order), current))
+                break
+    return best
+
+
+def _key(values: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted((path, repr(value)) for path, value in values.items()))
+
+
+def _neighbours(bench: Bench, current: Attempt, changes: Mapping[str, Change]) -> Iterator[dict[str, Any]]:
+    assert current.error is not None
+    evidence = evidence_of(current.error)
+    values = dict(current.values)
+    yield from fill(bench.template, current, evidence)
+    suspects = _suspects(evidence, changes)
+    yield from _moved(values, suspects, evidence, changes)
+    if all(values.get(path) == change.value for path, change in changes.items()):
+        for policy in _POLICIES:
+            yield {path: change.value for path, change in shrink(bench.template, policy).items()}
+    groups: dict[str, list[str]] = defaultdict(list)
+    for path in values:
+        if path in changes:
+            groups[changes[path].kind].append(path)
+    for paths in groups.values():
+        yield {path: value for path, value in values.items() if path not in paths}
+    nodes = {path.rpartition(".")[0] for path in values}
+    for node in nodes if len(nodes) > 1 else ():
+        yield {path: value for path, value in values.items() if path.rpartition(".")[0] != node}
+
+
+def _suspects(evidence: Evidence, changes: Mapping[str, Change]) -> list[str]:
+    """Return the changed fields that the error names, in its message, its lines or the modules that failed."""
+    by_name: dict[str, list[str]] = defaultdict(list)
+    for path in changes:
+        by_name[path.rpartition(".")[2]].append(path)
+    found = [path for name in evidence.suspects for path in by_name.get(name, ())]
+    return list(dict.fromkeys(found))[:_MOST_SUSPECTS]
+
+
+def _moved(
+    values: Mapping[str, Any], suspects: list[str], evidence: Evidence, changes: Mapping[str, Change]
+) -> Iterator[dict[str, Any]]:
+    """Yield the values with one suspect moved: to a number of the message, a power of two, twice it, its default."""
+    for path in suspects:
+        if path not in values:
+            continue
+        now, default = values[path], changes[path].default
+        if is_int(now) and is_int(default):
+            power = 1 << max(now.bit_length() - 1, 0)
+            offers = [n for n in evidence.numbers if 0 < n <= default] + [power, 2 * power, 2 * now, 4 * now]
+            for offer in dict.fromkeys(offers):
+                if offer != now and 0 < offer < default:
+                    yield {**values, path: offer}
+        yield {each: value for each, value in values.items() if each != path}
+
+
+def _smaller(bench: Bench, found: Attempt, changes: Mapping[str, Change]) -> Attempt:
+    """Shrink again, one by one, what was given back and need not have been."""
+    given_back = [path for path, change in changes.items() if found.values.get(path) != change.value]
+    best = found
+    if len(given_back) < 2:  # noqa: PLR2004 - the one field that was given back is the one that mattered
+        return best
+    for path in given_back:
+        if bench.exhausted or path in bench.hints:
+            break
+        tried = bench.attempt({**best.values, path: changes[path].value})
+        if tried.runs:
+            best = tried
+    return best

@@ -1,0 +1,1 @@
+"""How a report is shown: on a terminal, in JSON, JUnit, Markdown, HTML, and as a badge."""
