@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from autoreg.cli import commands
+from autoreg.cli import check, commands
 from autoreg.errors import AutoregError, AutoregWarning
 
 if TYPE_CHECKING:
@@ -52,6 +52,9 @@ def parser() -> argparse.ArgumentParser:
     reasons.add_argument("subject", metavar="CHECKPOINT|MODEL_TYPE", help="a folder, a hub id, or a model type")
     doctor = _command(subcommands, "doctor", commands.doctor, "report what is wrong in this environment, and the cure")
     doctor.add_argument("--classes", action="store_true", help="import every declared class too (loads torch)")
+    text = "run the conformance suite: does an architecture behave as its users may expect"
+    checking = _command(subcommands, "check", check.check, text, json=False)
+    check.add_arguments(checking)
     return top
 
 
@@ -60,9 +63,12 @@ def _command(
     name: str,
     run: Callable[[Runtime, argparse.Namespace], int],
     text: str,
+    *,
+    json: bool = True,
 ) -> argparse.ArgumentParser:
     made = group.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.", epilog=run.__doc__)
-    made.add_argument("--json", action="store_true", help="print JSON instead of text")
+    if json:
+        made.add_argument("--json", action="store_true", help="print JSON instead of text")
     made.set_defaults(run=run)
     return made
 

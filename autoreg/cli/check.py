@@ -6,7 +6,6 @@ import argparse
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -28,6 +27,7 @@ FORMATS = ("json", "junit", "markdown", "html", "badge")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
+    parser.usage = "autoreg check [options] NAME"
     add = parser.add_argument
     add("name", metavar="NAME", nargs="?", help="the model type")
     add("--native", action="store_true", help="one of transformers' own architectures")
@@ -55,17 +55,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def check(runtime: Runtime, options: argparse.Namespace) -> int:
     """Depth: classes, imported by child processes only. Exit code 1 where something is red."""
     _look_over(options)
-    if options.name:
-        _exists(runtime, options)
-    with screen.busy("importing torch and transformers"), _complete(options):
-        from autoreg.conformance.catalogue import catalogue
-        from autoreg.conformance.target import preload
-
-        preload()
-        found = catalogue()
-    if options.list:
-        return _list(options, found)
     try:
+        if options.name:
+            from autoreg.conformance.target import look_up
+
+            look_up(runtime, options.name, native=options.native)
+        found = _catalogue(options)
+        if options.list:
+            return _list(options, found)
         if options.reproduce:
             return _reproduce(options, found)
         return _explain(options) if options.explain_subject else _run(options, found)
@@ -95,35 +92,26 @@ def _look_over(options: argparse.Namespace) -> None:
             options.complain(f"the folder of {file} does not exist")
 
 
-def _exists(runtime: Runtime, options: argparse.Namespace) -> None:
-    """Raise what stands against the architecture before torch is imported."""
-    if options.native:
-        if options.name not in runtime.types.native:
-            raise runtime.unknown(options.name)
-        return
-    choice = runtime.types.choose(options.name)
-    if choice.offer is None and choice.conflict is None:
-        if choice.native:
-            options.complain(f"{options.name!r} is one of transformers' own: autoreg check --native {options.name}")
-        raise runtime.unknown(options.name)
-    runtime.declaration(choice)
-
-
-@contextmanager
-def _complete(options: argparse.Namespace) -> Iterator[None]:
-    """Say what to install where a library is missing that nothing but the suite needs."""
+def _catalogue(options: argparse.Namespace) -> Catalogue:
+    """Import all that is needed; say what to install where a library is missing that nothing but the suite needs."""
     try:
-        if options.html:
-            import jinja2  # noqa: F401
-        yield
+        with screen.busy("importing torch and transformers"):
+            from autoreg.conformance.catalogue import catalogue
+            from autoreg.conformance.target import preload
+
+            if options.html:
+                import jinja2  # noqa: F401
+            preload()
+            return catalogue()
     except ModuleNotFoundError as error:
         options.complain(f"{error.name} is not installed: pip install 'autoreg[conformance,torch]'")
+        raise
 
 
 def _selection(options: argparse.Namespace) -> Selection:
     from autoreg.conformance.run import Selection
 
-    expected = {id.strip(): reason.strip() for id, _, reason in (text.partition("=") for text in options.expect)}
+    expected = {key.strip(): reason.strip() for key, _, reason in (text.partition("=") for text in options.expect)}
     return Selection(
         level=options.level,
         slow=options.slow,

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json as _json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
 
-__all__ = ["card", "complain", "finding", "json", "notes", "say", "table"]
+__all__ = ["busy", "card", "complain", "finding", "json", "notes", "progress", "render", "say", "table"]
 
 _COLOURS = {
     "ok": "green",
@@ -111,3 +112,58 @@ def finding(severity: str, subject: str, problem: str, mend: str) -> None:
     console.print(head, soft_wrap=True)
     if mend:
         console.print(Text(f"  → {mend}", style="green"), soft_wrap=True)
+
+
+def render(shown: RenderableType) -> None:
+    """Print what rich draws; in a pipe its plain text, in which no line is cut."""
+    from autoreg.conformance.report.terminal import plain
+
+    console = _console()
+    if console is None:
+        print(plain(shown), end="")
+    else:
+        console.print(shown)
+
+
+def _progress_console() -> Console | None:
+    """Return the terminal on which progress shows: standard error's, since reports may go to standard output."""
+    if not sys.stderr.isatty():
+        return None
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+@contextmanager
+def busy(text: str) -> Iterator[None]:
+    """Say on a terminal what takes a while."""
+    console = _progress_console()
+    if console is None:
+        yield
+        return
+    with console.status(f"{text} …"):
+        yield
+
+
+@contextmanager
+def progress(text: str) -> Iterator[Callable[[Any, int, int], None]]:
+    """Show a bar on a terminal; yield the function that moves it, which is given an answer, how many, of how many."""
+    console = _progress_console()
+    if console is None:
+        yield lambda answer, done, total: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    # No thread that draws by itself: workers are forked meanwhile, and a fork copies a lock in whatever state it is.
+    with Progress(
+        *columns, TextColumn("{task.fields[what]}"), console=console, transient=True, auto_refresh=False
+    ) as bar:
+        task = bar.add_task(text, total=None, what="")
+        bar.refresh()
+
+        def move(answer: Any, done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total, what=getattr(answer, "id", getattr(answer, "name", "")))
+            bar.refresh()
+
+        yield move

@@ -65,6 +65,9 @@ def _generation(subject: Subject) -> _Finding:
 def _causal(subject: Subject) -> _Finding:
     if "AutoModelForCausalLM" not in subject.auto_classes:
         return False, "it is not registered under AutoModelForCausalLM"
+    if "AutoModelForMaskedLM" in subject.auto_classes:
+        # XLM, Flaubert and the like: one head for both, and masked by default.
+        return False, "it is registered under AutoModelForMaskedLM as well"
     # Families such as BERT register one decoder for a config that says whether it is one.
     decoder = getattr(subject.config(), "is_decoder", True)
     return decoder, "it is registered under AutoModelForCausalLM" if decoder else "`config.is_decoder` is False"

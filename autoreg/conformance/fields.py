@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import collections.abc
-import contextlib
 import dataclasses
 import inspect
+import sys
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
@@ -40,27 +40,38 @@ def value_of(config: Any, name: str) -> Any:
     """Return an attribute of a config, None where it has none: some refuse to be asked for one."""
     try:
         return getattr(config, name, None)
-    except Exception:  # noqa: BLE001 - a config with layers of its own sizes raises for the common size
+    except Exception:  # a config with layers of its own sizes raises for the common size
         return vars(config).get(name)
 
 
 def fields_of(config: Any) -> tuple[ConfigField, ...]:
     """Return the fields of the config's class, with what they are in this config.
 
-    A class with an `__init__` of its own declares them as arguments, any other in the class body.
+    A class with an `__init__` of its own declares them as arguments, any other in the class body. A second name
+    of a field is no field.
     """
     names = dict.fromkeys(each.name for each in dataclasses.fields(config))
     parameters = inspect.signature(type(config).__init__).parameters.values()
     names |= dict.fromkeys(each.name for each in parameters if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL))
     known = _annotations(type(config))
-    own = [name for name in names if name not in _COMMON]
+    aliases = getattr(config, "attribute_map", {})
+    own = [name for name in names if name not in _COMMON and name not in aliases]
     return tuple(ConfigField(name=name, type=known.get(name, Any), value=value_of(config, name)) for name in own)
 
 
-def _annotations(cls: type) -> Mapping[str, Any]:
-    with contextlib.suppress(Exception):  # a name that is imported for type checkers only
-        return typing.get_type_hints(cls)
-    return {each.name: Any if isinstance(each.type, str) else each.type for each in dataclasses.fields(cls)}
+def _annotations(cls: type) -> dict[str, Any]:
+    """Return the annotation of each field; one that is text and cannot be read counts as `Any`."""
+    found: dict[str, Any] = {}
+    for owner in reversed(cls.__mro__):
+        names = vars(sys.modules[owner.__module__])
+        for name, annotation in inspect.get_annotations(owner).items():
+            found[name] = annotation
+            if isinstance(annotation, str):
+                try:
+                    found[name] = eval(annotation, names)  # what `typing.get_type_hints` does, all or nothing
+                except Exception:  # a name that is imported for type checkers only
+                    found[name] = Any
+    return found
 
 
 def nested(config: Any) -> dict[str, Any]:
@@ -185,7 +196,7 @@ def _with(cls: Any, arguments: dict[str, Any], change: Mapping[str, Any]) -> Any
     """Return a config with the change, and keep the change in the arguments; None where the class refuses it."""
     try:
         made = cls(**arguments, **change)
-    except Exception:  # noqa: BLE001 - a validator's answer
+    except Exception:  # a validator's answer
         return None
     arguments.update(change)
     return made

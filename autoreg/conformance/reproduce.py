@@ -40,6 +40,7 @@ def subject_of(name: str, model_class: Any, config: Any, *, native: bool = False
         DerivationError: no inputs were found with which the class runs.
     """
     guard.strict()
+    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     target = from_name(name, native=native)
     folder = tempfile.mkdtemp(prefix="autoreg-check-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
@@ -81,16 +82,21 @@ def examine(check: str, subject: Subject) -> None:
 
 # --- the script ------------------------------------------------------------------------------------
 
+_MOST_LETTERS = 90
+
 _SCRIPT = '''\
-"""{id} as `autoreg check` runs it, to be stepped through: {facts}."""
+"""{id} as `autoreg check` runs it, to be stepped through.
+
+{facts}.
+"""
 
 {imports}
 
 {config}
 subject = subject_of({subject})
 {at_hand}
-# Set a breakpoint here and step in, or in the check: {function} in {file}:{line}
-examine({check!r}, subject)
+# Set a breakpoint here and step in, or in the check: `{function}` in {file}:{line}
+examine("{check}", subject)
 '''
 
 _AT_HAND = """
@@ -105,14 +111,14 @@ def script(check: Check, subject: Subject, *, native: bool = False) -> str:
     target = subject.target
     model_class = subject.model_class if target.models else None
     named = f"{check.id} of {model_class.__name__}" if model_class else check.id
-    found = ", ".join(f"{name} {version}" for name, version in versions().items())
+    found = ", ".join(dict.fromkeys([target.owner, *(f"{name} {version}" for name, version in versions().items())]))
     inputs = {} if model_class is None else subject.inputs()
     file, line = where_is(check.function)
-    details = [repr(target.model_type), model_class.__name__ if model_class else "None", "config"]
+    details = [f'"{target.model_type}"', model_class.__name__ if model_class else "None", "config"]
     details += ["native=True"] if native else []
     return _SCRIPT.format(
         id=named,
-        facts=f"{target.owner}, {found}",
+        facts=found,
         imports="\n".join(_imports([target.config_class, *([model_class] if model_class else [])])),
         config=_config(subject) if model_class else "config = None",
         subject=", ".join([*details, f"seed={subject.seed}"]),
@@ -129,8 +135,9 @@ def script(check: Check, subject: Subject, *, native: bool = False) -> str:
 def _imports(classes: Iterable[Any]) -> list[str]:
     found = {"autoreg.conformance.reproduce": {"examine", "subject_of"}}
     for each in classes:
-        public = getattr(transformers, each.__name__, None) is each
-        found.setdefault("transformers" if public else each.__module__, set()).add(each.__name__)
+        # Of transformers' own only: through autoreg the module answers to the names of plugins' classes too.
+        own = each.__module__.startswith("transformers.") and getattr(transformers, each.__name__, None) is each
+        found.setdefault("transformers" if own else each.__module__, set()).add(each.__name__)
     return [f"from {module} import {', '.join(sorted(names))}" for module, names in sorted(found.items())]
 
 
@@ -141,13 +148,21 @@ def _config(subject: Subject) -> str:
     if all(_literal(value) for value in changes.values()):
         try:
             enough = kind(**changes).to_dict() == config.to_dict()
-        except Exception:  # noqa: BLE001 - the class may not take what was set on an instance
+        except Exception:  # the class may not take what was set on an instance
             enough = False
         if enough:
-            lines = [f"    {name}={value!r}," for name, value in changes.items()]
+            lines = [f"    {name}={_written(value)}," for name, value in changes.items()]
             return "\n".join([f"config = {kind.__name__}(", *lines, ")"])
     lines = [f"        {name!r}: {value!r}," for name, value in config.to_dict().items() if _literal(value)]
     return "\n".join([f"config = {kind.__name__}.from_dict(", "    {", *lines, "    }", ")"])
+
+
+def _written(value: Any) -> str:
+    """Return the value as source, on several lines if it is a long dictionary."""
+    text = repr(value)
+    if not isinstance(value, dict) or len(text) <= _MOST_LETTERS:
+        return text
+    return "\n".join(["{", *(f"        {key!r}: {_written(item)}," for key, item in value.items()), "    }"])
 
 
 def _nested(fields: Mapping[str, Any]) -> dict[str, Any]:

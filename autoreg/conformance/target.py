@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from autoreg import natives
@@ -14,9 +14,10 @@ from autoreg.errors import DeclarationError, NotApplicableError
 
 if TYPE_CHECKING:
     from autoreg.discovery import Offer
+    from autoreg.registry import Choice
     from autoreg.runtime import Runtime
 
-__all__ = ["Target", "from_name", "native_target", "plugin_target", "preload", "where_is"]
+__all__ = ["Target", "from_name", "look_up", "native_target", "plugin_target", "preload", "where_is"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,6 +33,9 @@ class Target:
         hints: what its author said.
         architecture: the declaration; None for one of transformers' own.
         offer: the entry point; None for one of transformers' own.
+        import_effects: what importing the classes changed of the process, a line each; None where the package had
+            been imported before.
+        registrations: `(table, key, class)` of what importing them registered with transformers.
     """
 
     model_type: str
@@ -42,6 +46,8 @@ class Target:
     hints: Hints = field(default_factory=Hints)
     architecture: Architecture | None = None
     offer: Offer | None = None
+    import_effects: tuple[str, ...] | None = None
+    registrations: tuple[tuple[str, Any, Any], ...] = ()
 
     def model(self, name: str) -> type:
         """Return the model class of that name; KeyError if there is none."""
@@ -62,9 +68,18 @@ def plugin_target(runtime: Runtime, model_type: str) -> Target:
         LookupError: no plugin declares the model type.
         ConflictError, PluginError: as for any look-up.
     """
+    # Here, because it imports torch, and reading a declaration must not.
+    from autoreg.conformance.footprint import watched
+
     choice = runtime.types.choose(model_type)
+    with watched(choice.offer.module.partition(".")[0] if choice.offer else "") as watch:
+        target = _plugin_target(runtime, choice)
+    return replace(target, import_effects=watch.found, registrations=watch.registered)
+
+
+def _plugin_target(runtime: Runtime, choice: Choice) -> Target:
     architecture = runtime.declaration(choice)
-    offer = choice.offer
+    model_type, offer = choice.name, choice.offer
     assert offer is not None  # else `declaration` has raised
     named = architecture.conformance
     hints = Hints() if named is None else named.load_object()
@@ -141,6 +156,27 @@ def _registered(auto_class: Any, config_class: type) -> tuple[type, ...]:
     found = mapping[config_class]
     classes = found if isinstance(found, (tuple, list)) else (found,)
     return tuple(each for each in classes if getattr(each, "config_class", None) is config_class)
+
+
+def look_up(runtime: Runtime, name: str, *, native: bool = False) -> None:
+    """Raise what stands against checking an architecture, before anything heavy is imported. Depth: declaration.
+
+    Raises:
+        UnknownArchitectureError: nobody has it.
+        ConflictError, PluginError: as for any look-up.
+        LookupError: transformers has it, and no plugin; but `native` was not asked for.
+    """
+    if native:
+        if name not in natives.model_types():
+            raise runtime.unknown(name)
+        return
+    choice = runtime.types.choose(name)
+    if choice.offer is None and choice.conflict is None:
+        if choice.native:
+            advice = f"say `autoreg check --native {name}` or `pytest --autoreg native:{name}`"
+            raise LookupError(f"{name!r} is one of transformers' own: {advice}")
+        raise runtime.unknown(name)
+    runtime.declaration(choice)
 
 
 def from_name(name: str, *, native: bool = False) -> Target:

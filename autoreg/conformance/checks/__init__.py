@@ -5,11 +5,11 @@ from __future__ import annotations
 from types import ModuleType
 
 from autoreg.conformance.check import Check
-from autoreg.conformance.checks import attention, config, forward, generation, loading, masking, training, weights
+from autoreg.conformance.checks import attention, config, forward, generation, loading, masking, training, resizing, weights
 
 __all__ = ["standard"]
 
-_TOPICS = (config, weights, loading, forward, training, masking, attention, generation)
+_TOPICS = (config, weights, loading, forward, training, masking, attention, generation, resizing)
 
 
 def standard() -> tuple[Check, ...]:

@@ -40,6 +40,9 @@ def inputs_embeds(subject: Subject) -> None:
     )
 
 
+_TEXT = frozenset({"input_ids", "attention_mask", "token_type_ids", "position_ids"})
+
+
 class _Calls(torch.overrides.TorchFunctionMode):
     """Counts the calls of torch's fused attention."""
 
@@ -124,7 +127,7 @@ def any_length(subject: Subject) -> None:
         inputs = text(subject, length=length)
         with subject.raising(f"A text of {length} tokens fails"):
             found = named(subject.outputs(model, inputs))
-        real = inputs["input_ids"].shape[1]
+        real = inputs["input_ids"].shape[-1]
         for name, value in found.items():
             bad = value.is_floating_point() and bool((value.isnan() | (value == torch.inf)).any())
             subject.require(
@@ -169,7 +172,7 @@ def _present(subject: Subject, found: dict[str, Any], flag: str) -> dict[str, tu
     return there
 
 
-def _by_config(subject: Subject, model: Any, flag: str, outputs: Any) -> None:
+def _by_config(subject: Subject, model: Any, flag: str, outputs: Any, **options: Any) -> None:
     """Compare with what the config asks for, and with what comes unasked."""
     inputs = subject.inputs()
     plain = named(subject.outputs(model, inputs))
@@ -181,9 +184,12 @@ def _by_config(subject: Subject, model: Any, flag: str, outputs: Any) -> None:
         what=f"`{flag}=True` changes the other outputs",
         compared=f"the outputs with `{flag}=True` and without",
     )
-    setattr(model.config, flag, True)
+    config = subject.config()
+    # Inner models copy the config when they are built: set on a model that is there, it would not reach them.
+    config._attn_implementation = options.get("attn_implementation", config._attn_implementation)
+    setattr(config, flag, True)
     subject.close(
-        named(subject.outputs(model, inputs)),
+        named(subject.outputs(subject.model(config, **options), inputs)),
         asked,
         what=f"`config.{flag} = True` gives something else than the argument",
         compared=f"the outputs with `config.{flag} = True` and with `{flag}=True`",
@@ -212,16 +218,21 @@ def hidden_states(subject: Subject) -> None:
 
 def _flat_text(subject: Subject) -> bool:
     config = subject.derivation.config
-    plain = subject.can("text") and not subject.can("encoder_decoder") and config.get_text_config() is config
+    plain = (
+        subject.can("text")
+        and subject.inputs()["input_ids"].dim() == len(("batch", "length"))
+        and not subject.can("encoder_decoder")
+        and config.get_text_config() is config
+    )
     layers = getattr(config, "num_hidden_layers", None)
-    return plain and isinstance(layers, int) and len(subject.derivation.inputs) <= 3
+    return plain and isinstance(layers, int) and {each.name for each in subject.derivation.inputs} <= _TEXT
 
 
 def _one_a_layer(subject: Subject, model: Any, states: Any, outputs: Any) -> None:
     layers = model.config.num_hidden_layers
     subject.require(
         len(states) == layers + 1,
-        f"There are {len(states)} `hidden_states` for `config.num_hidden_layers` = {layers}; one more than layers is due",
+        f"There are {len(states)} `hidden_states` for `config.num_hidden_layers` = {layers}: one more is due",
         compared="the number of `hidden_states`",
     )
     shapes = {tuple(each.shape) for each in states}
@@ -252,6 +263,7 @@ def attentions(subject: Subject) -> None:
     Change: return the weights after the softmax from each attention module and let `forward` collect them, or declare
     `_can_record_outputs`; fall back on the config where the argument is None.
     """
+    subject.need(_has_attention(subject), "nothing says that it has attentions to return")
     with subject.raising('It cannot be built with `attn_implementation="eager"`'):
         model = subject.model(attn_implementation="eager")
     outputs, found = _asked(subject, model, "output_attentions", "attentions")
@@ -262,9 +274,15 @@ def attentions(subject: Subject) -> None:
             # Sinks take a part of the weight; nothing adds to it.
             low, high = float(each.min()), float(sums.max())
             subject.require(
-                each.dim() < 4 or (low >= 0 and high <= 1 + 1e-3),
+                each.dim() < len(("batch", "heads", "queries", "keys")) or (low >= 0 and high <= 1 + 1e-3),
                 f"`{name}[{layer}]` are no weights: they are negative, or sum to more than one",
                 compared="the attention weights and their sums over the last axis",
                 found=f"smallest weight {low:.4g}, largest sum {high:.4g}",
             )
-    _by_config(subject, model, "output_attentions", outputs)
+    _by_config(subject, model, "output_attentions", outputs, attn_implementation="eager")
+
+
+def _has_attention(subject: Subject) -> bool:
+    """Say whether the class says that it attends: by an argument, by what it records, or by what it supports."""
+    recorded = getattr(subject.model_class, "_can_record_outputs", None) or {}
+    return "output_attentions" in subject.parameters or "attentions" in recorded or subject.can("sdpa")

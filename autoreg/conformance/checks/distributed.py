@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -38,7 +37,7 @@ def tensor_parallel(subject: Subject) -> None:
     model.save_pretrained(folder)
 
     def work(rank: int) -> tuple[int, dict[str, torch.Tensor]]:
-        from transformers.distributed import DistributedConfig
+        from transformers.distributed.configuration_utils import DistributedConfig
 
         distributed = DistributedConfig(tp_size=_RANKS, tp_plan="auto")
         sharded = subject.model_class.from_pretrained(folder, distributed_config=distributed).eval()
@@ -104,7 +103,7 @@ def fsdp(subject: Subject) -> None:
 
     def work(rank: int) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
         sharded = _sharded(copy.deepcopy(model))
-        _loss(subject, sharded, batches[rank]).backward()
+        _loss(subject, sharded, batches[rank]).backward()  # type: ignore[no-untyped-call]
         found = {key: _whole(each.grad) for key, each in sharded.named_parameters() if each.grad is not None}
         _step(sharded)
         return found, {key: _whole(each.detach()) for key, each in sharded.named_parameters()}
@@ -135,17 +134,18 @@ def distributed_checkpoint(subject: Subject) -> None:
     name = subject.model_class.__name__
     model = subject.model()
     folder = subject.folder("checkpoint")
-    from torch.distributed import checkpoint
     from torch.distributed.checkpoint.state_dict import get_model_state_dict, set_model_state_dict
+    from torch.distributed.checkpoint.state_dict_loader import load
+    from torch.distributed.checkpoint.state_dict_saver import save
 
     def write(rank: int) -> None:
         sharded = _sharded(copy.deepcopy(model))
-        checkpoint.save({"model": get_model_state_dict(sharded)}, checkpoint_id=folder)
+        save({"model": get_model_state_dict(sharded)}, checkpoint_id=folder)
 
     def read(rank: int) -> dict[str, torch.Tensor]:
         fresh = subject.model(seed=subject.seed + 5)
         state = {"model": get_model_state_dict(fresh)}
-        checkpoint.load(state, checkpoint_id=folder)
+        load(state, checkpoint_id=folder)
         set_model_state_dict(fresh, state["model"])
         return {key: value.detach() for key, value in fresh.named_parameters(remove_duplicate=False)}
 
@@ -167,12 +167,20 @@ def distributed_checkpoint(subject: Subject) -> None:
 
 def _sharded(model: Any) -> Any:
     """Shard the model as transformers does with accelerate: each block that may not be split, then the rest."""
+    from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
     blocks = set(getattr(model, "_no_split_modules", None) or ())
-    mesh = torch.distributed.init_device_mesh("cpu", (_RANKS,))
-    for module in reversed(list(model.modules())):
-        if type(module).__name__ in blocks and module is not model:
+    mesh = init_device_mesh("cpu", (_RANKS,))
+    owners: dict[int, set[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        owners.setdefault(id(parameter), set()).add(name)
+    for name, module in reversed(list(model.named_modules())):
+        # A weight that is tied to one elsewhere belongs to the group that holds both: the whole model.
+        inside = all(
+            all(owner.startswith(f"{name}.") for owner in owners[id(parameter)]) for parameter in module.parameters()
+        )
+        if type(module).__name__ in blocks and module is not model and inside:
             fully_shard(module, mesh=mesh)
     return fully_shard(model, mesh=mesh)
 
@@ -198,7 +206,7 @@ def _alone(
 ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
     single = copy.deepcopy(model)
     for batch in batches:
-        (_loss(subject, single, batch) / _RANKS).backward()
+        (_loss(subject, single, batch) / _RANKS).backward()  # type: ignore[no-untyped-call]
     gradients = {key: each.grad.clone() for key, each in single.named_parameters() if each.grad is not None}
     _step(single)
     return gradients, {key: each.detach() for key, each in single.named_parameters()}

@@ -102,9 +102,7 @@ class Elsewhere(TorchDispatchMode):
 class _Literals(TorchFunctionMode):
     """Keeps the values of tensors that are written out: torch makes them without dispatch."""
 
-    def __torch_function__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None) -> Any:
         named = dict(kwargs or {})
         if func is torch.Tensor.new_tensor and isinstance(args[0], _Away):
             source, *args = args

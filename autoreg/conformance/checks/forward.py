@@ -82,8 +82,6 @@ def deterministic(subject: Subject) -> None:
 def return_dict(subject: Subject) -> None:
     """The tuple that `return_dict=False` gives holds the same tensors, in the same order, as the default output.
 
-    Asked for by the argument and by `config.return_dict`.
-
     Hurts: pipelines, `torch.jit` and older code that unpack a tuple get other tensors than those that use names.
 
     Change: decorate `forward` with `can_return_tuple` and return one `ModelOutput`, with `return_dict=True` on calls
@@ -101,10 +99,6 @@ def return_dict(subject: Subject) -> None:
     with subject.raising("`return_dict=False` fails"):
         by_argument = subject.outputs(model, inputs, return_dict=False)
     _is_tuple(subject, by_argument, expected, "`return_dict=False`")
-    model.config.return_dict = False
-    with subject.raising("`config.return_dict = False` fails"):
-        by_config = subject.outputs(model, inputs)
-    _is_tuple(subject, by_config, expected, "`config.return_dict = False`")
 
 
 def _is_tuple(subject: Subject, found: Any, expected: list[torch.Tensor], asked: str) -> None:
@@ -194,9 +188,8 @@ def stateless(subject: Subject) -> None:
     """
     model, inputs = subject.model(), subject.inputs()
     first = named(subject.outputs(model, inputs))
-    others = _others(subject)
-    for other in others:
-        subject.outputs(model, other)
+    others = [other for other in _others(subject) if _runs(subject, model, other)]
+    subject.need(others, "it runs with one input only")
     subject.same(
         named(subject.outputs(model, inputs)),
         first,
@@ -204,9 +197,8 @@ def stateless(subject: Subject) -> None:
         compared="the outputs for the same inputs before and after calls with others",
     )
     fresh = subject.model()
-    for other in others[:1]:
-        subject.outputs(fresh, other)
     with subject.raising("A model that was first called with other inputs fails"):
+        subject.outputs(fresh, others[0])
         second = named(subject.outputs(fresh, inputs))
     subject.same(
         second,
@@ -217,21 +209,20 @@ def stateless(subject: Subject) -> None:
 
 
 def _others(subject: Subject) -> list[Any]:
-    """Return other inputs: a shorter and a longer text where there is one, else other contents."""
+    """Return other inputs, of which a class may refuse some: a shorter and a longer text, other contents."""
     made = [subject.inputs(seed=1)]
-    axes = [each for each in subject.derivation.inputs if each.length_axis is not None]
-    if not axes:
-        return made
-    length = subject.derivation.sizes.length if subject.derivation.sizes else 8
-    probe = subject.model()
-    for other in (max(1, length // 2), length + 3):
-        inputs = subject.inputs(seed=1, length=other)
-        try:
-            subject.outputs(probe, inputs)
-        except Exception:
-            continue
-        made.insert(0, inputs)
+    if any(each.length_axis is not None for each in subject.derivation.inputs):
+        length = subject.derivation.sizes.length if subject.derivation.sizes else 8
+        made = [subject.inputs(seed=1, length=other) for other in (max(1, length // 2), length + 3)] + made
     return made
+
+
+def _runs(subject: Subject, model: Any, inputs: Any) -> bool:
+    try:
+        subject.outputs(model, inputs)
+    except Exception:
+        return False
+    return True
 
 
 @check("forward.rows-alone", level="runs", needs=("batching",))
@@ -247,8 +238,15 @@ def rows_alone(subject: Subject) -> None:
     together = named(subject.outputs(model, inputs))
     with subject.raising("A batch of one row fails"):
         alone = named(subject.outputs(model, rows(subject, inputs, [1])))
-    axes = following(alone, together)
+    axes = following(named(subject.outputs(model, rows(subject, inputs, [0, 1]))), together)
     subject.need(axes, "none of its outputs has an axis for the batch")
+    for name in axes:
+        subject.require(
+            name in alone and alone[name].dim() == together[name].dim(),
+            f"`{name}` loses an axis, or is missing, for a batch of one row",
+            compared="the shapes of the outputs for one row and for three",
+            found=f"{name}: {shown(alone.get(name))} and {shown(together[name])}",
+        )
     subject.close(
         picked(alone, axes, [0]),
         picked(together, axes, [1]),
@@ -318,21 +316,19 @@ def any_batch(subject: Subject) -> None:
             found[size] = named(subject.outputs(model, subject.inputs(batch_size=size)))
         _finite(subject, found[size], f"a batch of {size}")
     subject.need(found[1], "it returns no tensors")
-    axes = following(found[1], found[3])
-    for name, axis in axes.items():
-        sizes = [each[name].shape[axis] for each in (found[1], found[2], found[3]) if name in each]
-        subject.require(
-            sizes[2] - sizes[1] == sizes[1] - sizes[0] and sizes[1] % 2 == 0,
-            f"The batch of `{name}` is not that of the inputs",
-            compared="the axis of the batch of the outputs for 1, 2 and 3 rows",
-            found=f"{name} has {', '.join(map(str, sizes))} rows for 1, 2 and 3",
-        )
-    axes_of_inputs = [each.batch_axis for each in subject.derivation.inputs]
+    told = "; ".join(f"{name}: {shown(value)}" for name, value in found[1].items())
+    ranks = [{name: value.dim() for name, value in each.items()} for each in found.values()]
     subject.require(
-        axes or all(axis is None for axis in axes_of_inputs) or _grows(found[1], found[3]),
+        ranks[0] == ranks[1] == ranks[2],
+        "The outputs for a batch of one row have other axes than for more",
+        compared="the shapes of the outputs for 1, 2 and 3 rows",
+        found=f"for one row {told}",
+    )
+    subject.require(
+        all(each.batch_axis is None for each in subject.derivation.inputs) or _grows(found[1], found[3]),
         "No output has a row for each row of the batch",
         compared="the shapes of the outputs for 1 and 3 rows",
-        found="; ".join(f"{name}: {shown(value)}" for name, value in found[3].items()),
+        found=f"for one row {told}",
     )
 
 

@@ -224,7 +224,8 @@ def partly_missing(subject: Subject) -> None:
     left_out -= shared
     subject.need(left_out, "no module has two tensors of its own")
     kept = {name: each for name, each in snapshot(named).items() if name not in left_out}
-    loaded, _ = _rebuilt(subject, kept)
+    # A copy: loading may take the very tensors that it is given.
+    loaded, _ = _rebuilt(subject, snapshot(kept))
     found = tensors(loaded)
     subject.same(
         {name: found[name].detach() for name in kept},
@@ -243,7 +244,6 @@ def ignored_missing(subject: Subject) -> None:
     Change: list there only what tying or the config restores.
     """
     model, report = _rebuilt(subject, {})
-    subject.need(getattr(model, "_keys_to_ignore_on_load_missing", None), "it ignores no missing key")
     tied = {each for names in storages(tensors(model)).values() if len(names) > 1 for each in names}
     hidden = dict(model.named_parameters()).keys() - set(map(str, report["missing_keys"])) - tied
     other, _ = _rebuilt(subject, {}, seed=2)
@@ -377,7 +377,8 @@ def dtype(subject: Subject) -> None:
     What `_keep_in_fp32_modules_strict` names stays in float32, and so does what a bfloat16 model built from the
     config holds in float32.
 
-    Hurts: a model loads with twice the memory that was asked for, or mixes dtypes and fails in the first matrix product.
+    Hurts: a model loads with twice the memory that was asked for, or mixes dtypes and fails in the first
+    matrix product.
 
     Change: make parameters in torch's default dtype (no `.float()` and no `dtype=torch.float32` in `__init__`), and
     pass the arguments of `from_pretrained` on.
@@ -394,18 +395,14 @@ def dtype(subject: Subject) -> None:
     )
     folder = subject.folder("model")
     model.save_pretrained(folder)
-    for asked, wanted in (
-        ({}, expected),
-        ({"dtype": torch.float32}, _in_float32(expected)),
-        ({"dtype": half}, expected),
-    ):
+    for asked, wanted in (({}, expected), ({"dtype": torch.float32}, _in_float32(expected))):
         with subject.raising(f"`from_pretrained` fails with {asked}"):
             loaded = subject.model_class.from_pretrained(folder, **asked)
         found = {name: each.dtype for name, each in tensors(loaded).items()}
         subject.same(
             {name: str(found[name]) for name in wanted if name in found},
             {name: str(each) for name, each in wanted.items() if name in found},
-            what=f"A bfloat16 checkpoint loads with the wrong dtype, `dtype={asked.get('dtype', 'auto')}` being asked for",
+            what=f"A bfloat16 checkpoint loads in another dtype than `dtype={asked.get('dtype', 'auto')}` asks for",
             compared="the dtypes of the tensors of the loaded model with those of the saved one, or with float32",
         )
 

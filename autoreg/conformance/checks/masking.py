@@ -29,14 +29,14 @@ def mask(subject: Subject) -> None:
     """
     model, inputs = subject.model(), text(subject)
     axes = places(subject, model)
-    length = inputs["input_ids"].shape[1]
+    length = inputs["input_ids"].shape[-1]
     subject.need(length > PADDING + 1, "the text is too short to hide some of it")
     hole = slice(1, 1 + PADDING)
     others = changed(subject, inputs, hole, row=0)
     first, second = (_visible(named(subject.outputs(model, each)), axes, hole) for each in (inputs, others))
     subject.need(subject.differs(second, first), "no token influences what is returned for another")
     hidden = inputs["attention_mask"].clone()
-    hidden[0, hole] = 0
+    hidden[0, ..., hole] = 0
     first, second = (
         _visible(named(subject.outputs(model, {**each, "attention_mask": hidden})), axes, hole)
         for each in (inputs, others)
@@ -166,7 +166,7 @@ def causal(subject: Subject) -> None:
     ids = _decoder(subject)
     model, inputs = subject.model(), text(subject)
     axes = places(subject, model, ids=ids)
-    length = inputs[ids].shape[1]
+    length = inputs[ids].shape[-1]
     first = max(1, length - 2)
     masks = ("attention_mask", "decoder_attention_mask")
     bare = {name: value for name, value in inputs.items() if name not in masks}
@@ -195,7 +195,7 @@ def prefix(subject: Subject) -> None:
     subject.need(ids == "input_ids", "it is asked of decoders without an encoder")
     model, inputs = subject.model(), text(subject)
     axes = places(subject, model)
-    length = inputs[ids].shape[1] - 3
+    length = inputs[ids].shape[-1] - 3
     subject.need(length > 0, "the text is too short to be cut")
     whole = named(subject.outputs(model, inputs))
     short = named(subject.outputs(model, shortened(subject, inputs, 0, length)))

@@ -26,7 +26,7 @@ __all__ = [
 def tensors(model: nn.Module) -> dict[str, torch.Tensor]:
     """Return every parameter and persistent buffer by its name, an alias under each of its names."""
     unsaved = set(unsaved_buffers(model))
-    found = dict(model.named_parameters(remove_duplicate=False))
+    found: dict[str, torch.Tensor] = dict(model.named_parameters(remove_duplicate=False))
     found.update((name, each) for name, each in buffers(model).items() if name not in unsaved)
     return found
 

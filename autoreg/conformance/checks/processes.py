@@ -74,12 +74,12 @@ def _leave_with_parent(alive: int) -> None:
 def _answer(work: Callable[[int], Any], rank: int) -> bytes:
     try:
         return pickle.dumps((True, work(rank), ""))
-    except BaseException as error:  # noqa: BLE001 - raised again in the parent
+    except BaseException as error:
         text = "".join(traceback.format_exception(error))
         try:
             told = pickle.dumps((False, error, text))
             pickle.loads(told)
-        except Exception:  # noqa: BLE001 - an error that does not pickle
+        except Exception:
             return pickle.dumps((False, RuntimeError(f"{type(error).__name__}: {error}"), text))
         return told
 
@@ -127,10 +127,14 @@ def joined(work: Callable[[int], Any], *, count: int, folder: Path, limit: float
         # Without it gloo looks up the host's own name, which a laptop or a container may not resolve.
         os.environ["GLOO_SOCKET_IFNAME"] = (loopback or ["lo"])[0]
         # The child is thrown away; on a machine with an accelerator transformers would choose that.
-        torch._C._get_accelerator = lambda check=None: torch.device("cpu")  # type: ignore[attr-defined]
-        store = torch.distributed.FileStore(str(folder / "rendezvous"), count)
-        timeout = timedelta(seconds=limit)
-        torch.distributed.init_process_group("gloo", store=store, rank=rank, world_size=count, timeout=timeout)
+        torch._C._get_accelerator = lambda check=None: torch.device("cpu")
+        torch.distributed.init_process_group(
+            "gloo",
+            init_method=f"file://{folder / 'rendezvous'}",
+            rank=rank,
+            world_size=count,
+            timeout=timedelta(seconds=limit),
+        )
         found = work(rank)
         # Whoever is ready first must not leave while the other still talks to it.
         torch.distributed.barrier()

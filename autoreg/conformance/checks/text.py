@@ -23,6 +23,7 @@ PADDING = 2
 def text(subject: Subject, **asked: Any) -> dict[str, Any]:
     """Return inputs of the subject, with an attention mask of ones wherever `forward` takes one."""
     made: dict[str, Any] = subject.inputs(**asked)
+    subject.need(made["input_ids"].dim() == len(("batch", "length")), "a row holds several texts")
     for ids, mask in (("input_ids", "attention_mask"), ("decoder_input_ids", "decoder_attention_mask")):
         if ids in made and mask in subject.parameters and made.get(mask) is None:
             made[mask] = torch.ones_like(made[ids])
@@ -53,7 +54,7 @@ def shortened(subject: Subject, inputs: Mapping[str, Any], begin: int, end: int)
 def _length_axes(subject: Subject, ids: str) -> dict[str, int]:
     """Return the axis of the text of each input that goes along with these ids."""
     axes = {each.name: each.length_axis for each in subject.derivation.inputs if each.length_axis is not None}
-    axes |= {"attention_mask": 1, "decoder_attention_mask": 1}
+    axes = {"attention_mask": axes.get("input_ids", 1), "decoder_attention_mask": 1} | axes
     decoder = ids.startswith("decoder_")
     return {name: axis for name, axis in axes.items() if name.startswith("decoder_") == decoder}
 
@@ -65,7 +66,7 @@ def places(subject: Subject, model: Any, *, ids: str = "input_ids") -> dict[str,
         NotApplicableError: there is one length only with which it runs.
     """
     short = text(subject)
-    length = subject.derivation.sizes.length if subject.derivation.sizes else short[ids].shape[1]
+    length = subject.derivation.sizes.length if subject.derivation.sizes else short[ids].shape[-1]
     longer = text(subject, length=length + 1)
     mixed = {**short, **{name: longer[name] for name in _length_axes(subject, ids) if name in longer}}
     if mixed[ids].shape == short[ids].shape:
@@ -92,9 +93,9 @@ def changed(
     for seed in (1, 2, 3):
         other = text(subject, batch_size=len(kept), seed=seed, **span)[ids]
         if other.shape != kept.shape:
-            other = other[:, : kept.shape[1]]
+            other = other[..., : kept.shape[-1]]
         chosen = slice(None) if row is None else slice(row, row + 1)
-        made[chosen, where] = torch.where(made == kept, other, made)[chosen, where]
+        made[chosen, ..., where] = torch.where(made == kept, other, made)[chosen, ..., where]
     if torch.equal(made, kept):
         raise NotApplicableError(reason=f"the tokens of `{ids}` cannot be changed there")
     return {**inputs, ids: made}
@@ -118,13 +119,13 @@ class Ragged:
 def ragged(subject: Subject, side: Side) -> Ragged:
     """Return two texts of different lengths, the shorter of which is padded on this side of the batch."""
     full = text(subject)
-    length = full["input_ids"].shape[1]
+    length = full["input_ids"].shape[-1]
     subject.need(length > PADDING + 1, "the text is too short to be padded")
     padded = slice(0, PADDING) if side == "left" else slice(length - PADDING, length)
     span = (PADDING, length) if side == "left" else (0, length - PADDING)
     batch = {name: value.clone() if isinstance(value, torch.Tensor) else value for name, value in full.items()}
-    batch["input_ids"][0, padded] = _pad_id(subject)
-    batch["attention_mask"][0, padded] = 0
+    batch["input_ids"][0, ..., padded] = _pad_id(subject)
+    batch["attention_mask"][0, ..., padded] = 0
     short = shortened(subject, rows(subject, full, [0]), *span)
     return Ragged(batch=batch, alone=(short, rows(subject, full, [1])), spans=(span, (0, length)))
 

@@ -35,6 +35,12 @@ __all__ = [
 ]
 
 _IGNORED = -100
+_FEEDS_NOTHING = re.compile(
+    r"(decoder_|encoder_|cross_attn_)?(input_ids|attention_mask|position_ids|inputs_embeds|token_type_ids|head_mask|outputs)"
+    r"|(class_|mask_)?labels|next_sentence_label|(start|end)_positions|use_cache|cache_params|past_key_values"
+    r"|cache_position|logits_to_keep|return_dict|return_loss|output_\w+|interpolate_pos_encoding|num_items_in_batch"
+)
+"""Arguments of `forward` that serve no parameter of their own, so that leaving them out leaves none unused."""
 
 
 # --- one pass with gradients -----------------------------------------------------------------------
@@ -111,12 +117,16 @@ def gradients(subject: Subject) -> None:
         compared="the parameters on which the outputs depend with those that get a gradient",
         found=", ".join(cut[:5]),
     )
-    unused = _unexplained(subject, model, missing)
+    passed = _inputs(subject)
+    others = [name for name in subject.parameters if name not in passed and not _FEEDS_NOTHING.fullmatch(name)]
+    if missing and others:
+        # Cross attention, a mask token, another modality: what they serve is not asked for here.
+        subject.note(f"{len(missing)} parameters get no gradient; they may serve {', '.join(others)}")
     subject.require(
-        not unused,
+        not missing or others,
         "A parameter is used neither by the loss nor by any output",
         compared="the parameters that get a gradient with all that are to be trained",
-        found=", ".join(unused[:5]),
+        found=", ".join(missing[:5]),
     )
 
 
@@ -143,10 +153,6 @@ def _influences(subject: Subject, model: Any, name: str) -> bool:
         changed = subject.outputs(model, inputs)
         parameter.copy_(before)
     return subject.differs(changed, expected)
-
-
-def _unexplained(subject: Subject, model: Any, missing: list[str]) -> list[str]:
-    return missing
 
 
 @check("training.finite", level="runs")
@@ -280,8 +286,8 @@ def input_gradients(subject: Subject) -> None:
     embeds = model.get_input_embeddings()(inputs.pop("input_ids")).detach().requires_grad_()
     try:
         objective = _objective(_run_with(subject, model, inputs, embeds))
-    except Exception as error:  # noqa: BLE001 - whether `inputs_embeds` works at all is another check's question
-        subject.need(False, f"it does not run with `inputs_embeds` alone: {type(error).__name__}: {error}")  # noqa: FBT003
+    except Exception as error:  # whether `inputs_embeds` works at all is another check's question
+        subject.need(False, f"it does not run with `inputs_embeds` alone: {type(error).__name__}: {error}")
     found = torch.autograd.grad(objective, embeds, allow_unused=True)[0] if objective is not None else None
     subject.require(
         found is not None and bool(found.any()),
@@ -362,7 +368,8 @@ def _labelled(subject: Subject, model: Any, labels: torch.Tensor | None = None, 
     subject.need(getattr(outputs, "loss", None) is not None, "the labels give no loss")
     logits = getattr(outputs, "logits", None)
     subject.need(isinstance(logits, torch.Tensor), "it returns no logits")
-    assert labels is not None and isinstance(logits, torch.Tensor)
+    assert labels is not None
+    assert logits is not None
     subject.need(logits.shape[:-1] == labels.shape, "its logits and labels are not one to one")
     subject.need(logits.shape[-1] > 1, "it has a single class, which is a regression")
     subject.need(getattr(outputs, "aux_loss", None) is None, "an auxiliary loss is added")
@@ -413,9 +420,9 @@ def _shift(subject: Subject, model: Any) -> int:
 
 @check("training.ignored-labels", level="runs", needs=("loss",))
 def ignored_labels(subject: Subject) -> None:
-    """A label of −100 does not count: neither in the sum nor in the number that it is divided by.
+    """A label of -100 does not count: neither in the sum nor in the number that it is divided by.
 
-    Hurts: padding and prompts are masked by −100 everywhere in transformers; a model that counts them learns to
+    Hurts: padding and prompts are masked by -100 everywhere in transformers; a model that counts them learns to
     predict padding, or fails in the cross entropy.
 
     Change: `ignore_index=-100`, and divide by the number of labels that count; do not clamp or replace labels first.

@@ -24,7 +24,6 @@ from autoreg.conformance.checks.perturbation import (
     snapshot,
     storages,
     tensors,
-    unsaved_buffers,
 )
 from autoreg.conformance.subject import Subject
 
@@ -225,13 +224,13 @@ def buffers_restored(subject: Subject) -> None:
     `transformers.initialization`), or register it with `persistent=True`.
     """
     model = subject.model()
-    subject.need(unsaved_buffers(model), "it has no buffer that is not saved")
+    subject.need(buffers(model), "it has no buffer")
     loaded = _in_memory(subject, model)
     subject.same(
-        snapshot(unsaved_buffers(loaded)),
-        snapshot(unsaved_buffers(model)),
-        what="A buffer that is not saved has another value after loading",
-        compared="the non-persistent buffers of the loaded model with those of the original",
+        snapshot(buffers(loaded)),
+        snapshot(buffers(model)),
+        what="A buffer has another value after loading",
+        compared="the buffers of the loaded model, persistent and not, with those of the original",
     )
 
 
@@ -436,7 +435,7 @@ def _submodels(model: Any) -> list[Any]:
 
 
 def _one_module(model: Any, names: list[str]) -> bool:
-    """Say whether the names are one tensor of one module that is reachable by several ways, which torch itself keeps."""
+    """Say whether the names are one tensor of one module that is reached by several ways, which torch itself keeps."""
     owners = {id(model.get_submodule(name.rpartition(".")[0])) for name in names}
     return len(owners) == 1
 
@@ -482,16 +481,16 @@ def requires_grad(subject: Subject) -> None:
     Change: `from_pretrained` makes new parameters and forgets `requires_grad`: register a constant as a buffer.
     """
     model = subject.model()
-    frozen = sorted(name for name, each in model.named_parameters() if not each.requires_grad)
-    subject.need(frozen, "the constructor freezes no parameter")
-    loaded = _in_memory(subject, model)
-    lost = [name for name, each in loaded.named_parameters() if name in frozen and each.requires_grad]
-    subject.require(
-        not lost,
-        "A parameter that the constructor freezes is trained after loading",
-        compared="`requires_grad` of the loaded model with that of the original",
-        found=", ".join(lost[:5]),
-    )
+    trained = {name: each.requires_grad for name, each in model.named_parameters()}
+    loaded = {name: each.requires_grad for name, each in _in_memory(subject, model).named_parameters()}
+    for problem, now in (("freezes is trained", True), ("leaves to be trained is frozen", False)):
+        lost = [name for name, value in loaded.items() if value is now and trained.get(name, now) is not now]
+        subject.require(
+            not lost,
+            f"A parameter that the constructor {problem} after loading",
+            compared="`requires_grad` of the loaded model with that of the original",
+            found=", ".join(lost[:5]),
+        )
 
 
 @check("weights.auto", level="loads")

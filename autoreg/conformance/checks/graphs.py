@@ -1,0 +1,153 @@
+"""Beyond eager mode: `torch.compile` and `torch.export`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+
+from autoreg.conformance.check import check
+from autoreg.conformance.checks.blame import blaming
+from autoreg.conformance.subject import Subject
+from autoreg.errors import NotApplicableError
+
+__all__ = ["compiled", "exported"]
+
+_LONGER = (0, 3, 5, 6)
+"""How many tokens are added to a text, pass by pass."""
+
+
+@check("beyond.compile", level="scales", cost="slow")
+def compiled(subject: Subject) -> None:
+    """`torch.compile` with `fullgraph=True` turns the model into one graph, also for other lengths.
+
+    The graph runs in eager mode, so no compiler is needed.
+
+    Hurts: users who compile get an error, or a model that is compiled again for each length and is slower than
+    before.
+
+    Change: decide nothing by the values of tensors (`if mask.any():`, `.item()`, `.tolist()`), loop over layers and
+    not over positions, and log or count nothing in `forward`. Where that cannot be, declare
+    `_can_compile_fullgraph = False` on the class.
+    """
+    name = subject.model_class.__name__
+    _need_graph(subject)
+    model = subject.model(_uncached(subject))
+    graphs: list[torch.fx.GraphModule] = []
+
+    def backend(graph: torch.fx.GraphModule, example: Any) -> Callable[..., Any]:
+        graphs.append(graph)
+        return graph.forward
+
+    with _fresh():
+        fast = torch.compile(model, backend=backend, fullgraph=True)
+        passes = list(_passes(subject))
+        for inputs in passes:
+            with blaming(subject, f"`torch.compile(model, fullgraph=True)` of {name} fails"):
+                outputs = subject.outputs(fast, inputs)
+            subject.close(
+                outputs,
+                subject.outputs(model, inputs),
+                what=f"{name} gives other outputs when it is compiled",
+                compared="the outputs of `torch.compile(model, backend=…, fullgraph=True)` with those of the model",
+            )
+    subject.require(graphs, f"`torch.compile` found nothing to compile in {name}")
+    subject.require(
+        len(passes) < len(_LONGER) or len(graphs) < len(passes),
+        f"{name} is compiled anew for every length of the text",
+        compared="the number of graphs with the number of lengths",
+        found=f"{len(graphs)} graphs for {len(passes)} lengths",
+    )
+
+
+@check("beyond.export", level="scales", cost="slow")
+def exported(subject: Subject) -> None:
+    """`torch.export` turns the model into a program that gives the same outputs, also for other sizes.
+
+    Hurts: no ONNX, ExecuTorch, AOTInductor or TensorRT, and no check of the graph by anybody.
+
+    Change: decide nothing by the values of tensors (`if mask.any():`, `.item()`, `.tolist()`); do not turn sizes
+    into constants (`int(length)` in a Python loop, a table of fixed length). Where that cannot be, declare
+    `_can_compile_fullgraph = False` on the class.
+    """
+    name = subject.model_class.__name__
+    _need_graph(subject)
+    model, inputs = subject.model(_uncached(subject)), subject.inputs()
+    shapes = {key: _dynamic(subject, key, value) for key, value in inputs.items()}
+    with torch.no_grad(), blaming(subject, f"`torch.export` of {name} fails"):
+        program = torch.export.export(model, args=(), kwargs=dict(inputs), dynamic_shapes=shapes, strict=False)
+    run = program.module()
+    others = [("", inputs), *_others(subject)]
+    for what, changed in others:
+        with blaming(subject, f"The exported {name} runs for the sizes that it was exported with only{what}"):
+            outputs = subject.outputs(run, changed)
+        subject.close(
+            outputs,
+            subject.outputs(model, changed),
+            what=f"{name} gives other outputs when it is exported",
+            compared="the outputs of `torch.export.export(model, …).module()` with those of the model",
+        )
+
+
+def _need_graph(subject: Subject) -> None:
+    """Raise NotApplicableError where the class itself declares that it makes no single graph."""
+    for ancestor in subject.model_class.__mro__:
+        if ancestor is PreTrainedModel:
+            return
+        if vars(ancestor).get("_can_compile_fullgraph") is False:
+            raise NotApplicableError(reason=f"{ancestor.__name__} declares `_can_compile_fullgraph = False`")
+        if "_can_compile_fullgraph" in vars(ancestor):
+            return
+
+
+def _uncached(subject: Subject) -> Any:
+    """Return the tiny config without a cache, whose growing is not what is looked at."""
+    config = subject.config()
+    if hasattr(config, "use_cache"):
+        config.use_cache = False
+    return config
+
+
+@contextmanager
+def _fresh() -> Iterator[None]:
+    torch._dynamo.reset()
+    try:
+        yield
+    finally:
+        torch._dynamo.reset()
+
+
+def _passes(subject: Subject) -> Iterator[Any]:
+    yield subject.inputs()
+    length = _length(subject)
+    if length is not None:
+        for more in _LONGER[1:]:
+            yield subject.inputs(length=length + more)
+
+
+def _others(subject: Subject) -> Iterator[tuple[str, Any]]:
+    if subject.can("batching"):
+        yield ", not for another size of the batch", subject.inputs(batch_size=3)
+    length = _length(subject)
+    if length is not None:
+        yield ", not for a longer text", subject.inputs(length=length + 3)
+
+
+def _length(subject: Subject) -> int | None:
+    """Return how long the text of the derived inputs is; None where none of them has a length."""
+    inputs = subject.inputs()
+    for each in subject.derivation.inputs:
+        if each.length_axis is not None and isinstance(inputs[each.name], torch.Tensor):
+            return int(inputs[each.name].shape[each.length_axis])
+    return None
+
+
+def _dynamic(subject: Subject, name: str, value: Any) -> Any:
+    about = next((each for each in subject.derivation.inputs if each.name == name), None)
+    if about is None or not isinstance(value, torch.Tensor):
+        return None
+    axes = [axis for axis in (about.batch_axis, about.length_axis) if axis is not None]
+    return dict.fromkeys(axes, torch.export.Dim.AUTO) or None
