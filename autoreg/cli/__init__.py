@@ -24,7 +24,8 @@ __all__ = ["main", "parser"]
 _EPILOG = """\
 exit codes:
   0  all is well
-  1  something is broken: a plugin, an environment, a checkpoint that would not load
+  1  something is broken: a plugin, an environment, a checkpoint that would not
+     load; a check that is red
   2  the command line was not understood
 
 environment variables: AUTOREG_PREFER, AUTOREG_DISABLE, AUTOREG_ONLY, AUTOREG_STRICT

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
@@ -54,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def check(runtime: Runtime, options: argparse.Namespace) -> int:
     """Depth: classes, imported by child processes only. Exit code 1 where something is red."""
+    start = time.perf_counter()
     _look_over(options)
     try:
         if options.name:
@@ -65,7 +67,7 @@ def check(runtime: Runtime, options: argparse.Namespace) -> int:
             return _list(options, found)
         if options.reproduce:
             return _reproduce(options, found)
-        return _explain(options) if options.explain_subject else _run(options, found)
+        return _explain(options) if options.explain_subject else _run(options, found, start)
     except LookupError as error:
         options.complain(str(error))
         raise
@@ -124,7 +126,7 @@ def _selection(options: argparse.Namespace) -> Selection:
 # --- what is done ----------------------------------------------------------------------------------
 
 
-def _run(options: argparse.Namespace, found: Catalogue) -> int:
+def _run(options: argparse.Namespace, found: Catalogue, start: float) -> int:
     from autoreg.conformance.report import terminal
     from autoreg.conformance.run import run
 
@@ -139,7 +141,8 @@ def _run(options: argparse.Namespace, found: Catalogue) -> int:
             processes=options.processes,
             progress=progress,
         )
-    report = replace(report, outcomes=(*report.outcomes, *found.broken))
+    seconds = time.perf_counter() - start
+    report = replace(report, outcomes=(*report.outcomes, *found.broken), seconds=seconds)
     if "-" not in [getattr(options, name) for name in FORMATS]:
         screen.render(terminal.shown(report))
     for name, text in _written(report, options, found).items():

@@ -72,27 +72,28 @@ class Structure:
                 texts.append(inspect.getsource(sys.modules[name]))
         return "\n".join(texts)
 
+    def has(self, entry: str) -> bool:
+        """Say whether a module or tensor has this name, as seen from a model or from one of its parts."""
+        name = _NUMBER.sub("*", entry)
+        # The plan of a nested config is written as seen from the part that is built from it.
+        return name in self.paths or any(path.endswith(f".{name}") for path in self.paths)
+
     def possible(self, entry: str) -> bool:
         """Say whether another config may give what the entry names: the source sets a name that is not here now."""
         absent = [word for word in _WORD.findall(entry) if word not in self.words]
-        return bool(absent) and all(
-            re.search(rf"\b(self|module)\.{word}\b|[\"']{word}[\"']", self._code) for word in absent
-        )
-
-    @cached_property
-    def _code(self) -> str:
-        # The tables themselves hold every entry, right or wrong.
-        return re.sub(
-            r"^    _?[a-z_]+(plan|keys|modules|strict|missing|unexpected|outputs|placement)\w* *(:[^=]*)?= *[\[{(][^\]})]*[\]})]",
-            "",
-            self.source,
-            flags=re.MULTILINE,
-        )
+        return bool(absent) and all(re.search(rf"\bself\.{word}\b", self.source) for word in absent)
 
     def defines(self, name: str) -> bool:
-        """Say whether one of the modules that define the classes has a module class of this name."""
-        for kind in self.classes:
-            found = getattr(sys.modules.get(kind.__module__), name, None)
-            if isinstance(found, type) and issubclass(found, torch.nn.Module):
-                return True
-        return False
+        """Say whether a module is of a class of this name, or the files that define the modules have one."""
+        if any(kind.__name__ == name for kind in self.classes):
+            return True
+        found = (getattr(sys.modules.get(kind.__module__), name, None) for kind in self.classes)
+        return any(isinstance(each, type) and issubclass(each, torch.nn.Module) for each in found)
+
+    def records(self, recorder: Any) -> bool:
+        """Say whether there may be a module that an entry of `_can_record_outputs` stands for."""
+        name = recorder if isinstance(recorder, str) else getattr(recorder, "class_name", None)
+        if name is not None and any(path.endswith(name) for path in self.paths):
+            return True
+        kind = recorder if isinstance(recorder, type) else getattr(recorder, "target_class", None)
+        return kind is not None and (kind in self.classes or self.defines(kind.__name__))

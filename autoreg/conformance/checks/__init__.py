@@ -5,11 +5,41 @@ from __future__ import annotations
 from types import ModuleType
 
 from autoreg.conformance.check import Check
-from autoreg.conformance.checks import attention, config, forward, generation, loading, masking, training, resizing, weights
+from autoreg.conformance.checks import (
+    attention,
+    beyond,
+    config,
+    distributed,
+    forward,
+    generation,
+    graphs,
+    loading,
+    masking,
+    placement,
+    registration,
+    resizing,
+    training,
+    weights,
+)
 
 __all__ = ["standard"]
 
-_TOPICS = (config, weights, loading, forward, training, masking, attention, generation, resizing)
+_TOPICS = (
+    registration,
+    config,
+    weights,
+    loading,
+    forward,
+    training,
+    masking,
+    attention,
+    generation,
+    resizing,
+    beyond,
+    placement,
+    graphs,
+    distributed,
+)
 
 
 def standard() -> tuple[Check, ...]:

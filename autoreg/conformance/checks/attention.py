@@ -123,23 +123,29 @@ def any_length(subject: Subject) -> None:
     """
     model = subject.model()
     axes = places(subject, model)
-    for length in (1, 5, 11):
+    beside: dict[str, int] = {}
+    for length in (5, 11, 1):
         inputs = text(subject, length=length)
         with subject.raising(f"A text of {length} tokens fails"):
             found = named(subject.outputs(model, inputs))
-        real = inputs["input_ids"].shape[-1]
-        for name, value in found.items():
-            bad = value.is_floating_point() and bool((value.isnan() | (value == torch.inf)).any())
+        _finite_text(subject, found, length)
+        for name in axes.keys() & found.keys() & {"logits", "last_hidden_state"}:
+            # A text may stand beside something else: patches, prompts.
+            more = found[name].shape[axes[name]] - inputs["input_ids"].shape[-1]
             subject.require(
-                not bad, f"`{name}` is not finite for a text of {length} tokens", compared="the outputs with infinity"
+                more == beside.setdefault(name, more) or subject.can("encoder_decoder"),
+                f"`{name}` has not one place for each token",
+                compared=f"the shape of the outputs for {length} tokens",
+                found=f"{name}: {shown(found[name])}",
             )
-            if name in axes and name in ("logits", "last_hidden_state") and not subject.can("encoder_decoder"):
-                subject.require(
-                    value.shape[axes[name]] == real,
-                    f"`{name}` has not one place for each token",
-                    compared=f"the shape of the outputs for {real} tokens",
-                    found=f"{name}: {shown(value)}",
-                )
+
+
+def _finite_text(subject: Subject, found: dict[str, torch.Tensor], length: int) -> None:
+    for name, value in found.items():
+        bad = value.is_floating_point() and bool((value.isnan() | (value == torch.inf)).any())
+        subject.require(
+            not bad, f"`{name}` is not finite for a text of {length} tokens", compared="the outputs with infinity"
+        )
 
 
 def _asked(subject: Subject, model: Any, flag: str, ending: str) -> tuple[Any, dict[str, Any]]:

@@ -175,13 +175,16 @@ def _sharded(model: Any) -> Any:
     owners: dict[int, set[str]] = {}
     for name, parameter in model.named_parameters(remove_duplicate=False):
         owners.setdefault(id(parameter), set()).add(name)
-    for name, module in reversed(list(model.named_modules())):
-        # A weight that is tied to one elsewhere belongs to the group that holds both: the whole model.
-        inside = all(
-            all(owner.startswith(f"{name}.") for owner in owners[id(parameter)]) for parameter in module.parameters()
-        )
-        if type(module).__name__ in blocks and module is not model and inside:
-            fully_shard(module, mesh=mesh)
+    # A weight that is tied to one elsewhere belongs to the group that holds both: the whole model.
+    whole = [
+        module
+        for name, module in model.named_modules()
+        if name
+        and type(module).__name__ in blocks
+        and all(owner.startswith(f"{name}.") for each in module.parameters() for owner in owners[id(each)])
+    ]
+    for module in reversed(whole):
+        fully_shard(module, mesh=mesh)
     return fully_shard(model, mesh=mesh)
 
 

@@ -30,29 +30,29 @@ _INDEXED = frozenset({"aten::index", "aten::index_put", "aten::index_put_", "ate
 class _Away(torch.Tensor):
     """A tensor that says that it is elsewhere."""
 
-    inner: torch.Tensor
+    held: torch.Tensor
 
     @staticmethod
     def __new__(cls, inner: torch.Tensor) -> _Away:
-        made: _Away = torch.Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
+        made: _Away = torch.Tensor._make_wrapper_subclass(
             cls,
             inner.size(),
             strides=inner.stride(),
             storage_offset=inner.storage_offset(),
             dtype=inner.dtype,
             layout=inner.layout,
-            device=_PLACE,
+            device=torch.device(_PLACE),
             requires_grad=inner.requires_grad,
         )
-        made.inner = inner
+        made.held = inner
         return made
 
     def tolist(self) -> Any:
         """Return the values; torch refuses to do it for a subclass."""
-        return self.inner.tolist()
+        return self.held.tolist()
 
     @classmethod
-    def __torch_dispatch__(
+    def __torch_dispatch__(  # type: ignore[override]  # torch's own stub is that of a function
         cls, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         """Compute here: reached outside of the mode only."""
@@ -64,7 +64,7 @@ def there(value: Any) -> Any:
     return tree_map(lambda each: _Away(each.detach()) if _plain(each) else each, value)
 
 
-class Elsewhere(TorchDispatchMode):
+class Elsewhere(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's modes are not typed
     """Run what is inside as if on another device, and note each operation that mixes tensors of two devices.
 
     Attributes:
@@ -72,18 +72,18 @@ class Elsewhere(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.mixed: list[tuple[str, str, int]] = []
         self._literals = _Literals()
 
     def __enter__(self) -> Elsewhere:
-        self._literals.__enter__()
-        super().__enter__()
+        self._literals.__enter__()  # type: ignore[no-untyped-call]
+        super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, *details: Any) -> None:
-        super().__exit__(*details)
-        self._literals.__exit__(*details)
+        super().__exit__(*details)  # type: ignore[no-untyped-call]
+        self._literals.__exit__(*details)  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None) -> Any:
         """Compute one operation here."""
@@ -155,7 +155,7 @@ def _as_int(value: Any) -> Any:
 
 
 def _inner(value: Any) -> Any:
-    return value.inner if isinstance(value, _Away) else value
+    return value.held if isinstance(value, _Away) else value
 
 
 def _caller() -> tuple[str, int]:

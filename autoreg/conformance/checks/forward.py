@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from transformers.utils import ModelOutput
+from transformers.utils.generic import ModelOutput
 
 from autoreg.conformance.check import check
 from autoreg.conformance.checks.elsewhere import Elsewhere, there
-from autoreg.conformance.checks.outputs import following, named, picked
+from autoreg.conformance.checks.outputs import following, named, picked, unless_sampling
 from autoreg.conformance.checks.text import rows
 from autoreg.conformance.compare import leaves, shown
 from autoreg.conformance.subject import Subject
@@ -36,11 +36,11 @@ _SAMPLES = re.compile(r"noise|seed|generator")
 _DROPOUT = re.compile(r"dropout|bernoulli")
 
 
-class _Draws(TorchDispatchMode):
+class _Draws(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's modes are not typed
     """Notes the operations that draw random numbers."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.found: list[str] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -65,17 +65,20 @@ def deterministic(subject: Subject) -> None:
     spy = _Draws()
     with torch.no_grad(), spy:
         second = named(model(**copy.deepcopy(inputs)))
-    if subject.differs(second, first) and not any(_DROPOUT.search(each) for each in spy.found):
+    told = f" (it draws random numbers: {', '.join(sorted(set(spy.found)))})" if spy.found else ""
+    try:
+        subject.same(
+            second,
+            first,
+            what=f"In eval mode two passes over the same inputs differ{told}",
+            compared="the outputs of two passes over the same inputs, in eval mode",
+        )
+    except MismatchError as error:
         fields = [*subject.parameters, *vars(subject.derivation.config)]
         declared = [each for each in fields if _SAMPLES.search(each)]
-        subject.need(not (declared and spy.found), f"it samples by design: see `{next(iter(declared), '')}`")
-    subject.same(
-        second,
-        first,
-        what="In eval mode two passes over the same inputs differ"
-        + (f" (it draws random numbers: {', '.join(sorted(set(spy.found)))})" if spy.found else ""),
-        compared="the outputs of two passes over the same inputs, in eval mode",
-    )
+        if declared and spy.found and not any(_DROPOUT.search(each) for each in spy.found):
+            raise NotApplicableError(reason=f"it samples by design: see `{declared[0]}`") from error
+        raise
 
 
 @check("forward.return-dict", level="runs")
@@ -247,12 +250,13 @@ def rows_alone(subject: Subject) -> None:
             compared="the shapes of the outputs for one row and for three",
             found=f"{name}: {shown(alone.get(name))} and {shown(together[name])}",
         )
-    subject.close(
-        picked(alone, axes, [0]),
-        picked(together, axes, [1]),
-        what="A row of a batch gives other outputs alone",
-        compared="the outputs of row 1 alone, and in a batch of three",
-    )
+    with unless_sampling(subject, model, inputs):
+        subject.close(
+            picked(alone, axes, [0]),
+            picked(together, axes, [1]),
+            what="A row of a batch gives other outputs alone",
+            compared="the outputs of row 1 alone, and in a batch of three",
+        )
 
 
 @check("forward.rows-leak", level="runs", needs=("batching",))
@@ -265,30 +269,29 @@ def rows_leak(subject: Subject) -> None:
     without an axis), for `roll`, `flip` and `view` over it, and for a mask of the first row used for all.
     """
     model, inputs = subject.model(), subject.inputs(batch_size=3)
-    order = [2, 0, 1]
     first = named(subject.outputs(model, inputs))
-    moved = named(subject.outputs(model, rows(subject, inputs, order)))
-    pair = named(subject.outputs(model, subject.inputs(batch_size=2)))
-    axes = following(pair, first)
+    axes = following(named(subject.outputs(model, subject.inputs(batch_size=2))), first)
     subject.need(axes, "none of its outputs has an axis for the batch")
-    subject.close(
-        picked(moved, axes, [1, 2, 0]),
-        picked(first, axes, [0, 1, 2]),
-        what="The order of the rows of a batch changes the outputs",
-        compared="the outputs of a batch of three rows in two orders",
-    )
+    moved = named(subject.outputs(model, rows(subject, inputs, [2, 0, 1])))
     other = subject.inputs(batch_size=3, seed=1)
     mixed = {name: _with_row(subject, name, value, other[name]) for name, value in inputs.items()}
     changed = named(subject.outputs(model, mixed))
-    axes = {name: axis for name, axis in axes.items() if changed[name].shape == first[name].shape}
-    own = picked(changed, axes, [2]), picked(first, axes, [2])
-    subject.need(subject.differs(*own), "the contents of a row do not change its own outputs")
-    subject.close(
-        picked(changed, axes, [0, 1]),
-        picked(first, axes, [0, 1]),
-        what="One row of a batch influences another",
-        compared="the outputs of rows 0 and 1 with two different rows 2",
-    )
+    with unless_sampling(subject, model, inputs):
+        subject.close(
+            picked(moved, axes, [1, 2, 0]),
+            picked(first, axes, [0, 1, 2]),
+            what="The order of the rows of a batch changes the outputs",
+            compared="the outputs of a batch of three rows in two orders",
+        )
+        axes = {name: axis for name, axis in axes.items() if changed[name].shape == first[name].shape}
+        own = picked(changed, axes, [2]), picked(first, axes, [2])
+        subject.need(subject.differs(*own), "the contents of a row do not change its own outputs")
+        subject.close(
+            picked(changed, axes, [0, 1]),
+            picked(first, axes, [0, 1]),
+            what="One row of a batch influences another",
+            compared="the outputs of rows 0 and 1 with two different rows 2",
+        )
 
 
 def _with_row(subject: Subject, name: str, value: Any, other: Any) -> Any:
@@ -372,9 +375,10 @@ def logits_shape(subject: Subject) -> None:
     return the logits of every place, or one row an example, as the Auto class promises.
     """
     roles = set(subject.auto_classes)
+    size: int | None = 5
     if roles & _LABELS:
-        config = subject.config(num_labels=5)
-        size, wanted = 5, "`config.num_labels` = 5"
+        config = subject.config(num_labels=size)
+        wanted = f"`config.num_labels` = {size}"
     else:
         subject.need(roles & _VOCABULARY, "no Auto class under which it is registered promises a shape of the logits")
         config = subject.config()
@@ -383,7 +387,7 @@ def logits_shape(subject: Subject) -> None:
         wanted = f"`config.vocab_size` = {size}"
     with subject.raising(f"It cannot be built or run with {wanted}"):
         outputs = subject.outputs(subject.model(config), subject.inputs(config=config))
-    logits = next((outputs[name] for name in ("logits", "prediction_logits") if name in outputs), None)
+    logits: Any = next((outputs[name] for name in ("logits", "prediction_logits") if name in outputs), None)
     subject.require(
         isinstance(logits, torch.Tensor),
         f"It is registered under {', '.join(sorted(roles))} and returns no `logits`",

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 
 from autoreg.conformance.compare import leaves
+from autoreg.conformance.subject import Subject
+from autoreg.errors import MismatchError, NotApplicableError
 
-__all__ = ["following", "named", "narrowed", "picked"]
+__all__ = ["following", "named", "narrowed", "picked", "unless_sampling"]
 
 # Caches and recurrent states: what is kept for the next call, in layouts of every kind.
 _KEPT = re.compile(r"^(past_|cache|mems|states?$|rnn_state|.*_cache$|next_cache)")
@@ -48,3 +51,22 @@ def narrowed(
 ) -> dict[str, torch.Tensor]:
     """Return the outputs from `begin` to before `end` of the axis; those without one are left out."""
     return {name: values[name].narrow(axis, begin, end - begin) for name, axis in axes.items() if name in values}
+
+
+@contextmanager
+def unless_sampling(subject: Subject, model: Any, inputs: Mapping[str, Any]) -> Iterator[None]:
+    """Turn a mismatch inside into NotApplicableError where another seed gives other outputs for the same inputs.
+
+    What follows from random numbers depends on how many were drawn before; `forward.deterministic` judges them.
+    """
+    try:
+        yield
+    except MismatchError as error:
+        seeded = named(subject.outputs(model, inputs))
+        torch.manual_seed(subject.seed + 1)
+        with torch.no_grad():
+            other = named(model(**dict(inputs)))
+        if subject.differs(other, seeded):
+            reason = "its outputs depend on random numbers: see forward.deterministic"
+            raise NotApplicableError(reason=reason) from error
+        raise

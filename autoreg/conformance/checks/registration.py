@@ -8,7 +8,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -31,16 +31,12 @@ __all__ = [
     "class_names",
     "config_class",
     "hints",
-    "ignored_keys",
     "import_effects",
-    "keep_in_fp32",
     "light_declaration",
     "model_type",
-    "no_split_modules",
+    "module_names",
     "parallel_plans",
-    "recorded_outputs",
-    "skipped_keys",
-    "tied_keys",
+    "weight_names",
 ]
 
 _DECLARE = """
@@ -73,7 +69,7 @@ def class_names(subject: Subject) -> None:
     if architecture is None:
         raise NotApplicableError(reason="it is one of transformers' own, and declared nowhere")
     own = {reference.name: str(reference) for _, reference in architecture.references()}
-    theirs = natives.class_names() | set(dir(transformers))
+    theirs = natives.class_names() | set(getattr(transformers, "__all__", ()))
     others = dict(_other_plugins(subject))
     for field, reference in architecture.references():
         compared = "the names of the declared classes with those of transformers and of the installed plugins"
@@ -134,7 +130,7 @@ def config_class(subject: Subject) -> None:
 
 @check("registration.import-effects", level="loads", scope="architecture")
 def import_effects(subject: Subject) -> None:
-    """Importing the classes changes nothing else in the process.
+    """No import of its classes changes anything else in the process.
 
     Watched are random numbers, default dtype and device, environment, sys.path, warnings, logging, torch's
     backends, methods of torch and transformers, and classes registered with transformers.
@@ -166,7 +162,7 @@ def import_effects(subject: Subject) -> None:
 
 @check("registration.light-declaration", level="loads", scope="architecture")
 def light_declaration(subject: Subject) -> None:
-    """Reading the declaration imports neither torch nor transformers.
+    """Neither torch nor transformers is imported when the declaration is read.
 
     A fresh process reads it.
 
@@ -225,14 +221,14 @@ def auto_classes(subject: Subject) -> None:
 
 @check("registration.base-model-prefix", level="loads")
 def base_model_prefix(subject: Subject) -> None:
-    """The model with a head keeps the base model under the name that `base_model_prefix` says.
+    """Models with a head keep the base model under the name that `base_model_prefix` says.
 
     Hurts: the head's weights load into a bare base model as random ones, or the other way round, and
     `model.base_model` is the head itself.
 
     Change: set `base_model_prefix` to the name of the attribute, the same in all classes of the architecture.
     """
-    base = subject.target.class_of("AutoModel")
+    base: Any = subject.target.class_of("AutoModel")
     subject.need(subject.model_class is not base, "it is the base model")
     model = _skeleton(subject, subject.model_class)
     names = [name for name, module in model.named_modules() if isinstance(module, base) and name]
@@ -252,62 +248,66 @@ def base_model_prefix(subject: Subject) -> None:
     )
 
 
-@check("registration.no-split-modules", level="loads", scope="architecture")
-def no_split_modules(subject: Subject) -> None:
-    """Each name in `_no_split_modules` is that of a module class of the architecture.
+@check("registration.module-names", level="loads", scope="architecture")
+def module_names(subject: Subject) -> None:
+    """Each name in `_no_split_modules`, `_can_record_outputs` and `_skip_keys_device_placement` exists.
 
-    Hurts: `device_map="auto"` cuts through a layer with a residual connection, and `forward` fails on two devices.
+    The first two name classes of modules, the last arguments of `forward`.
 
-    Change: list the names of the classes of whole layers, as they are defined in the modelling file.
+    Hurts: `device_map="auto"` cuts through a layer with a residual connection and `forward` fails on two devices;
+    `output_hidden_states=True` returns nothing; the cache is copied from device to device at every layer.
+
+    Change: write the names as they are defined in the modelling file.
     """
     structure = _structure(subject)
-    names = {each.__name__ for each in structure.classes}
-    for owner, name in _entries(subject, "_no_split_modules"):
+    split, skipped = _entries(subject, "_no_split_modules"), _entries(subject, "_skip_keys_device_placement")
+    recorded = list(_recorded(subject))
+    subject.need([*split, *skipped, *recorded], "it has none of the three tables")
+    for owner, name in split:
         subject.require(
-            name in names or structure.defines(name),
+            structure.defines(name),
             f"`{owner}._no_split_modules` names {name!r}, which is no module of the architecture",
             compared="`_no_split_modules` with the classes of the modules",
         )
+    for owner, name in skipped:
+        subject.require(
+            name in structure.arguments or structure.possible(name),
+            f"`{owner}._skip_keys_device_placement` names {name!r}, which is no argument of any `forward`",
+            compared="`_skip_keys_device_placement` with the arguments of every module's `forward`",
+        )
+    for owner, key, recorder in recorded:
+        subject.require(
+            structure.records(recorder),
+            f"`{owner}._can_record_outputs[{key!r}]` is {shown(recorder)}, which is no module of the architecture",
+            compared="the classes in `_can_record_outputs` with those of the modules",
+        )
 
 
-@check("registration.keep-in-fp32", level="loads", scope="architecture")
-def keep_in_fp32(subject: Subject) -> None:
-    """Each name in `_keep_in_fp32_modules` and `_keep_in_fp32_modules_strict` is part of the name of a weight.
+@check("registration.weight-names", level="loads", scope="architecture")
+def weight_names(subject: Subject) -> None:
+    """Each entry of the tables of weights matches a weight.
 
-    Hurts: a layer that must be computed in float32 is loaded in half precision, without a word.
+    The tables are `_tied_weights_keys`, `_keep_in_fp32_modules`, `_keep_in_fp32_modules_strict`,
+    `_keys_to_ignore_on_load_missing` and `_keys_to_ignore_on_save`.
 
-    Change: list parts of the names in `state_dict()`.
+    Hurts: an embedding that should be tied is trained and stored twice, and a checkpoint without the copy loads a
+    random head; a layer that must be computed in float32 is loaded in half precision; a weight that is left out
+    on purpose is reported as missing.
+
+    Change: take the entry out, or mend it: it is a regular expression for names from `state_dict()`.
     """
+    tables = {table: _entries(subject, table) for table in _WEIGHT_TABLES}
+    subject.need(any(tables.values()), "it has none of the tables")
     structure = _structure(subject)
-    for table in ("_keep_in_fp32_modules", "_keep_in_fp32_modules_strict"):
-        _matching(subject, structure, _entries(subject, table), table, search=lambda text: text.replace("*", ".*"))
-
-
-@check("registration.tied-keys", level="loads", scope="architecture")
-def tied_keys(subject: Subject) -> None:
-    """Each name in `_tied_weights_keys` is that of a weight.
-
-    Hurts: the weights are not tied: an embedding is trained and stored twice, and a checkpoint without the copy
-    loads a random head.
-
-    Change: write `{"lm_head.weight": "model.embed_tokens.weight"}` with names from `named_parameters()`.
-    """
-    structure = _structure(subject)
-    _matching(subject, structure, _entries(subject, "_tied_weights_keys"), "_tied_weights_keys", search=str)
-
-
-@check("registration.ignored-keys", level="loads", scope="architecture")
-def ignored_keys(subject: Subject) -> None:
-    """Each pattern in `_keys_to_ignore_on_load_missing` and `_keys_to_ignore_on_save` matches a weight.
-
-    Hurts: a weight that is left out on purpose is reported as missing on every load; or the pattern means a name of
-    former days, and hides nothing any more.
-
-    Change: take out the pattern, or mend it so that it matches a name in `state_dict()`.
-    """
-    structure = _structure(subject)
-    for table in ("_keys_to_ignore_on_load_missing", "_keys_to_ignore_on_save"):
-        _matching(subject, structure, _entries(subject, table), table, search=str)
+    for table, entries in tables.items():
+        for owner, name in entries:
+            # The tables of dtypes are globs, the others regular expressions.
+            pattern = re.compile(name.replace("*", ".*") if table.startswith("_keep") else name)
+            subject.require(
+                any(pattern.search(each) for each in structure.tensors) or structure.possible(name),
+                f"`{owner}.{table}` has an entry {name!r}, which matches no weight of the architecture",
+                compared=f"`{table}` with the names of the parameters and buffers",
+            )
 
 
 @check("registration.parallel-plans", level="loads", scope="architecture")
@@ -320,11 +320,12 @@ def parallel_plans(subject: Subject) -> None:
     Change: write the names of modules with `*` for the number of the layer (`"layers.*.self_attn.q_proj"`): those
     of `base_model_tp_plan` as seen from the base model, those of `_tp_plan` as seen from the class.
     """
-    structure = _structure(subject)
-    styles = _styles()
-    for owner, name, style in _plans(subject):
+    plans = list(_plans(subject))
+    subject.need(plans, "it has no parallel plan")
+    structure, styles = _structure(subject), _styles()
+    for owner, name, style in plans:
         subject.require(
-            name in structure.paths or _NUMBERS.sub("*", name) in structure.paths or structure.possible(name),
+            structure.has(name) or structure.possible(name),
             f"`{owner}` has an entry {name!r}, which is no module of the architecture",
             compared="the entries of the parallel plans with the names of the modules",
         )
@@ -332,44 +333,6 @@ def parallel_plans(subject: Subject) -> None:
             not isinstance(style, str) or not styles or style in styles,
             f"`{owner}[{name!r}]` is {style!r}, which is no style that transformers has",
             compared="the styles of the parallel plans with those of transformers",
-        )
-
-
-@check("registration.recorded-outputs", level="loads", scope="architecture")
-def recorded_outputs(subject: Subject) -> None:
-    """Each class in `_can_record_outputs` is that of a module of the architecture.
-
-    Hurts: `output_hidden_states=True` and `output_attentions=True` return nothing, or an empty tuple.
-
-    Change: name the class of the layer (or attention) whose output is to be recorded.
-    """
-    structure = _structure(subject)
-    for owner, key, recorded in _recorded(subject):
-        named = getattr(recorded, "class_name", None) if not isinstance(recorded, str) else recorded
-        kind = recorded if isinstance(recorded, type) else getattr(recorded, "target_class", None)
-        subject.require(
-            kind in structure.classes
-            or (kind is not None and structure.defines(kind.__name__))
-            or (named is not None and any(path.endswith(named) for path in structure.paths)),
-            f"`{owner}._can_record_outputs[{key!r}]` is {shown(kind or named)}, which is no module of the architecture",
-            compared="the classes in `_can_record_outputs` with those of the modules",
-        )
-
-
-@check("registration.skipped-keys", level="loads", scope="architecture")
-def skipped_keys(subject: Subject) -> None:
-    """Each name in `_skip_keys_device_placement` is an argument of some `forward`.
-
-    Hurts: with `device_map` the cache is copied from device to device at every layer.
-
-    Change: list the arguments' own names, such as `past_key_values`.
-    """
-    structure = _structure(subject)
-    for owner, name in _entries(subject, "_skip_keys_device_placement"):
-        subject.require(
-            name in structure.arguments or structure.possible(name),
-            f"`{owner}._skip_keys_device_placement` names {name!r}, which is no argument of any `forward`",
-            compared="`_skip_keys_device_placement` with the arguments of every module's `forward`",
         )
 
 
@@ -401,7 +364,13 @@ def hints(subject: Subject) -> None:
 
 # --- what the checks share -------------------------------------------------------------------------
 
-_NUMBERS = re.compile(r"(?<=\.)\d+(?=\.|$)")
+_WEIGHT_TABLES = (
+    "_tied_weights_keys",
+    "_keep_in_fp32_modules",
+    "_keep_in_fp32_modules_strict",
+    "_keys_to_ignore_on_load_missing",
+    "_keys_to_ignore_on_save",
+)
 
 
 def _ids(values: Iterable[Any]) -> set[int]:
@@ -452,7 +421,7 @@ def _structure(subject: Subject) -> Structure:
 
 
 def _entries(subject: Subject, table: str) -> list[tuple[str, str]]:
-    """Return `(class, name)` of every entry of a table of that name; NotApplicableError where there is none."""
+    """Return `(class, name)` of every entry of a table of that name."""
     found: dict[str, str] = {}
     for model_class in subject.target.models:
         value = getattr(model_class, table, None) or ()
@@ -466,24 +435,6 @@ def _entries(subject: Subject, table: str) -> list[tuple[str, str]]:
 
 def _owner(model_class: type, table: str) -> str:
     return next(each.__name__ for each in model_class.__mro__ if table in vars(each))
-
-
-def _matching(
-    subject: Subject,
-    structure: Structure,
-    entries: list[tuple[str, str]],
-    table: str,
-    *,
-    search: Callable[[str], str],
-) -> None:
-    """Require that each entry, as a regular expression, is found in the name of a weight."""
-    for owner, name in entries:
-        pattern = re.compile(search(name))
-        subject.require(
-            any(pattern.search(each) for each in structure.tensors) or structure.possible(name),
-            f"`{owner}.{table}` has an entry {name!r}, which matches no weight of the architecture",
-            compared=f"`{table}` with the names of the parameters and buffers",
-        )
 
 
 def _plans(subject: Subject) -> Iterator[tuple[str, str, Any]]:

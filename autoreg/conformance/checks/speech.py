@@ -90,7 +90,7 @@ def greedy(subject: Subject, model: Any, inputs: Mapping[str, Any], *, tokens: i
     torch.manual_seed(subject.seed)
     asked = {"do_sample": False, "return_dict_in_generate": True, "output_logits": True} | options
     found = model.generate(**copy.deepcopy(bare(inputs)), max_new_tokens=tokens, **asked)
-    logits = getattr(found, "logits", None)
+    logits = getattr(found, "logits", None) or ()
     subject.need(logits, "its own `generate` returns no logits")
     return Speech(sequences=found.sequences, logits=tuple(logits), cache=getattr(found, "past_key_values", None))
 

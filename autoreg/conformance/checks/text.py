@@ -27,6 +27,8 @@ def text(subject: Subject, **asked: Any) -> dict[str, Any]:
     for ids, mask in (("input_ids", "attention_mask"), ("decoder_input_ids", "decoder_attention_mask")):
         if ids in made and mask in subject.parameters and made.get(mask) is None:
             made[mask] = torch.ones_like(made[ids])
+    given = made.get("attention_mask")
+    subject.need(given is None or given.shape == made["input_ids"].shape, "its attention mask is no row of tokens")
     return made
 
 

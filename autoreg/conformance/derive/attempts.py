@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from autoreg.conformance.derive.evidence import last_line
+from autoreg.conformance.derive.inputs.modalities import add_modality
 from autoreg.conformance.derive.inputs.plan import Plan, first_plan
 from autoreg.conformance.derive.inputs.search import Found, search
 from autoreg.conformance.derive.tree import Template
@@ -64,6 +65,8 @@ class Bench:
         hints: fields that the author sets: they win over everything.
         extra: from (config, batch size, length, seed) to arguments that the author gives.
         most, seconds: how many attempts, for how long.
+        plan: the inputs to begin from.
+        adding: an argument that is to be added to them: attempts without it do not count as running.
     """
 
     model_class: Any
@@ -73,9 +76,14 @@ class Bench:
     most: int = 60
     seconds: float = 25
     plan: Plan | None = None
+    adding: str | None = None
     count: int = 0
     reasons: dict[str, str] = field(default_factory=dict)
     began: float = field(default_factory=time.monotonic)
+
+    def restart(self) -> None:
+        """Let the time begin now."""
+        self.began = time.monotonic()
 
     @property
     def exhausted(self) -> bool:
@@ -96,14 +104,14 @@ class Bench:
         try:
             config = self.template.make(values)
             stage = _BUILD
-            if weigh(self.model_class, config) > _HEAVY:
+            if self.count > 1 and weigh(self.model_class, config) > _HEAVY:
                 raise TooLargeError("the model is too large to be tried")
             model = build(self.model_class, config)
         except Exception as error:  # whatever a stranger's class raises
             return Attempt(values=values, stage=stage, error=error, config=config)
         found = self._inputs(model, config)
         if found.outcome.error is None:
-            self.plan = found.plan
+            self.plan = found.plan if self.adding is None else self.plan
             return Attempt(values=values, stage=_DONE, config=config, model=model, plan=found.plan)
         return Attempt(
             values=values,
@@ -117,6 +125,8 @@ class Bench:
 
     def _inputs(self, model: Any, config: Any) -> Found:
         """Search the inputs; long the first time, and shorter when a changed config is what is tried."""
+        if self.adding is not None and self.plan is not None:
+            return add_modality(model, config, self.plan, self.adding, extra=self.extra)
         start = self.plan or first_plan(self.model_class)
         found = search(model, config, start, runs=40 if self.count == 1 else 15, seconds=6, extra=self.extra)
         if self.plan is None and found.outcome.error is not None:

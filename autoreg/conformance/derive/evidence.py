@@ -14,7 +14,9 @@ from types import TracebackType
 __all__ = ["Evidence", "evidence_of", "last_line"]
 
 _NAME = re.compile(r"[A-Za-z_]\w*")
-_NUMBER = re.compile(r"(?<![\w.])\d+(?![\w.]*\w)")
+_NUMBER = re.compile(r"(?<![A-Za-z_.\d])\d+(?!\.?\d)")
+_STRING = re.compile(r"""["'](\w+)["']""")
+_LIST = re.compile(r"\[([\d, ]+)\]")
 _CONFIG_FIELD = re.compile(r"config(?:uration)?\.(\w+)|getattr\(\s*(?:self\.)?config\s*,\s*\"(\w+)\"")
 _NEAR = 6  # innermost frames whose own lines count
 
@@ -28,7 +30,8 @@ class Evidence:
         said: the identifiers in its message.
         lines: the identifiers in the source lines that failed, innermost first.
         fields: the config fields that the failing modules read, innermost first.
-        numbers: the integers in its message.
+        numbers: the integers in its message, and the sums of its lists.
+        strings: the words in quotes in the sources that failed, innermost first.
     """
 
     text: str
@@ -36,6 +39,7 @@ class Evidence:
     lines: tuple[str, ...]
     fields: tuple[str, ...]
     numbers: tuple[int, ...]
+    strings: tuple[str, ...]
 
     @property
     def suspects(self) -> tuple[str, ...]:
@@ -56,19 +60,29 @@ def evidence_of(error: BaseException) -> Evidence:
     frames = list(_frames(error.__traceback__))
     lines: list[str] = []
     fields: list[str] = []
+    strings: list[str] = list(_STRING.findall(message))
     for file, number, _ in frames[:_NEAR]:
         source = " ".join(linecache.getline(file, at) for at in (number, number - 1, number + 1))
         lines += _NAME.findall(source)
+        strings += _STRING.findall(source)
     for _, _, owner in frames:
         if owner is not None:
             fields += _fields_read(owner)
+            strings += _strings_in(owner)
     return Evidence(
         text=last_line(error),
         said=tuple(dict.fromkeys(_NAME.findall(message))),
         lines=tuple(dict.fromkeys(lines)),
         fields=tuple(dict.fromkeys(fields)),
-        numbers=tuple(dict.fromkeys(int(found) for found in _NUMBER.findall(message))),
+        numbers=_numbers(message),
+        strings=tuple(dict.fromkeys(strings)),
     )
+
+
+def _numbers(message: str) -> tuple[int, ...]:
+    plain = [int(found) for found in _NUMBER.findall(re.sub(r"(?<=\d)x(?=\d)", " ", message))]
+    sums = [sum(int(part) for part in found.split(",") if part.strip()) for found in _LIST.findall(message)]
+    return tuple(dict.fromkeys((*sums, *plain)))
 
 
 def _frames(trace: TracebackType | None) -> Iterator[tuple[str, int, type | None]]:
@@ -82,9 +96,18 @@ def _frames(trace: TracebackType | None) -> Iterator[tuple[str, int, type | None
 
 
 @lru_cache(maxsize=256)
-def _fields_read(owner: type) -> tuple[str, ...]:
+def _source(owner: type) -> str:
     try:
-        source = inspect.getsource(owner)
+        return inspect.getsource(owner)
     except (OSError, TypeError):
-        return ()
-    return tuple(dict.fromkeys(first or second for first, second in _CONFIG_FIELD.findall(source)))
+        return ""
+
+
+@lru_cache(maxsize=256)
+def _fields_read(owner: type) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(first or second for first, second in _CONFIG_FIELD.findall(_source(owner))))
+
+
+@lru_cache(maxsize=256)
+def _strings_in(owner: type) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(_STRING.findall(_source(owner))))

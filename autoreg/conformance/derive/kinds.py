@@ -11,6 +11,9 @@ __all__ = ["kind_of"]
 _PATTERNS = MappingProxyType(
     {
         "token": r"(token_(id|index|ids)|^(pad|bos|eos|unk|mask|sep|cls)_(index|idx|id))$",
+        "pinpoints": r"(pinpoints|possible_resolutions)$",
+        "image_tokens": r"(tokens_per_image|image_seq_len(gth)?|num_image_tokens|num_soft_tokens|image_token_len(gth)?"
+        r"|tokens_per_frame|vision_soft_tokens_per_image|default_output_length)$",
         "kept": r"(^|_)(type_vocab|patch|kernel|stride|strides|tubelet|merge|group|groups?_size|step|pool|padding|scale"
         r"|factor|ratio|ratios|mult|expand|expansion|temperature|theta|base|buckets|kernel_sizes|patch_sizes|index"
         r"|indices|indexes|d_conv|conv_dim_kernel|levels?|points|dilations?|rates?|bins)(_|$)"
@@ -22,8 +25,9 @@ _PATTERNS = MappingProxyType(
         "heads": r"(heads?|n_head|num_heads|heads_num)(_|$)",
         "experts": r"(experts?|local_experts|n_routed_experts)$",
         "chosen": r"(per_tok|per_token|top_?k|topk_group|n_group|moe_k)$",
+        "span": r"(context_length|prediction_length|forecast_length|horizon_length|context_window)$",
         "positions": r"(max_.*position.*|n_positions|n_ctx|positions$|max_seq.*|max_(source|target|text)_.*"
-        r"|max_.*len(gth)?|position_embeddings|position_encodings|max_wavelength|max_relative.*|max_pos.*|context_length"
+        r"|max_.*len(gth)?|position_embeddings|position_encodings|max_wavelength|max_relative.*|max_pos.*"
         r"|max_duration)$",
         "vocabulary": r"(vocab|vocab_size.*|vocabulary|num_embeddings|codebook_size|n_tokens|entry_vocab.*|n_vocab)$",
         "window": r"(window.*|chunk_.*|block_size|.*chunk_size|local_transformer_stride)$",

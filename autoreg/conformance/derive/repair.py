@@ -5,23 +5,30 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
+
+from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
 
 from autoreg.conformance.derive.attempts import Attempt, Bench
 from autoreg.conformance.derive.evidence import Evidence, evidence_of
+from autoreg.conformance.derive.align import aligned
 from autoreg.conformance.derive.fill import fill
 from autoreg.conformance.derive.shrink import Change, Policy, is_int, shrink
 
-__all__ = ["repair"]
+__all__ = ["hopeless", "repair"]
 
 # Other proportions, before fields are given back one by one: what divides what is often written in the code.
 _POLICIES = (
+    Policy(proportional=True, unit=1),
     Policy(unit=32, width=128),
-    Policy(unit=64, width=256, heads=8, experts=8, image=128, state=16),
-    Policy(unit=16, heads=2, key_value_heads=1, image=224, window=8),
+    Policy(keep_head_dim=True, heads=2, key_value_heads=1),
+    Policy(unit=64, width=256, heads=8, experts=8, image=128, state=16, image_tokens=16),
+    Policy(unit=16, heads=2, key_value_heads=1, image=224, window=8, image_tokens=64),
 )
 _MOST_SUSPECTS = 8
+# Counts that no other size depends on: moved only where the message names them.
+_FREE = frozenset({"layers", "vocabulary", "token", "frames"})
 
 
 def repair(bench: Bench, first: Mapping[str, Any], changes: Mapping[str, Change]) -> Attempt:
@@ -30,7 +37,7 @@ def repair(bench: Bench, first: Mapping[str, Any], changes: Mapping[str, Change]
     best = bench.attempt(first)
     queue = [(tuple(-each for each in best.rank), next(order), best)]
     seen = {_key(first)}
-    while queue and not best.runs:
+    while queue and not best.runs and not hopeless(best.error):
         _, _, current = heapq.heappop(queue)
         for values in _neighbours(bench, current, changes):
             if _key(values) in seen:
@@ -42,7 +49,7 @@ def repair(bench: Bench, first: Mapping[str, Any], changes: Mapping[str, Change]
             if current.error is not None:
                 bench.note(current.values, values, current.error)
             if found.runs:
-                return _smaller(bench, found, changes)
+                return found if bench.adding is not None else _smaller(bench, found, changes)
             heapq.heappush(queue, (tuple(-each for each in found.rank), next(order), found))
             if found.rank > best.rank:
                 best = found
@@ -51,37 +58,59 @@ def repair(bench: Bench, first: Mapping[str, Any], changes: Mapping[str, Change]
     return best
 
 
+def hopeless(error: BaseException | None) -> bool:
+    """Say whether no config helps: a package is missing, or nothing may be downloaded."""
+    while error is not None:
+        if isinstance(error, (ImportError, OfflineModeIsEnabled, LocalEntryNotFoundError)):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 def _key(values: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     return tuple(sorted((path, repr(value)) for path, value in values.items()))
 
 
 def _neighbours(bench: Bench, current: Attempt, changes: Mapping[str, Change]) -> Iterator[dict[str, Any]]:
+    """Yield what to try after an attempt that failed, the likeliest first."""
     assert current.error is not None
     evidence = evidence_of(current.error)
     values = dict(current.values)
     yield from fill(bench.template, current, evidence)
-    suspects = _suspects(evidence, changes)
-    yield from _moved(values, suspects, evidence, changes)
-    if all(values.get(path) == change.value for path, change in changes.items()):
+    yield from _moved(values, _suspects(evidence.said, changes), evidence, changes)
+    if bench.adding is not None:
+        yield from aligned(bench.template, current, bench.adding)
+        for policy in _POLICIES:
+            others = shrink(bench.template, policy)
+            yield {**values, **{path: change.value for path, change in others.items() if path in values}}
+    elif all(values.get(path) == change.value for path, change in changes.items()):
         for policy in _POLICIES:
             yield {path: change.value for path, change in shrink(bench.template, policy).items()}
-    groups: dict[str, list[str]] = defaultdict(list)
+    suspects = _suspects(evidence.suspects, changes)
+    for path in suspects:
+        yield {each: value for each, value in values.items() if each != path}
+    yield from _given_back(values, changes)
+    yield from _moved(values, [path for path in suspects if changes[path].kind not in _FREE], evidence, changes)
+
+
+def _given_back(values: Mapping[str, Any], changes: Mapping[str, Change]) -> Iterator[dict[str, Any]]:
+    """Yield the values without all of one kind, then without all of one nested config."""
+    groups: dict[tuple[str, str], set[str]] = defaultdict(set)
     for path in values:
         if path in changes:
-            groups[changes[path].kind].append(path)
+            groups["kind", changes[path].kind].add(path)
+            groups["node", path.rpartition(".")[0]].add(path)
     for paths in groups.values():
-        yield {path: value for path, value in values.items() if path not in paths}
-    nodes = {path.rpartition(".")[0] for path in values}
-    for node in nodes if len(nodes) > 1 else ():
-        yield {path: value for path, value in values.items() if path.rpartition(".")[0] != node}
+        if 1 < len(paths) < len(values):
+            yield {path: value for path, value in values.items() if path not in paths}
 
 
-def _suspects(evidence: Evidence, changes: Mapping[str, Change]) -> list[str]:
-    """Return the changed fields that the error names, in its message, its lines or the modules that failed."""
+def _suspects(names: Iterable[str], changes: Mapping[str, Change]) -> list[str]:
+    """Return the changed fields of these names."""
     by_name: dict[str, list[str]] = defaultdict(list)
     for path in changes:
         by_name[path.rpartition(".")[2]].append(path)
-    found = [path for name in evidence.suspects for path in by_name.get(name, ())]
+    found = [path for name in names for path in by_name.get(name, ())]
     return list(dict.fromkeys(found))[:_MOST_SUSPECTS]
 
 
@@ -95,7 +124,7 @@ def _moved(
         now, default = values[path], changes[path].default
         if is_int(now) and is_int(default):
             power = 1 << max(now.bit_length() - 1, 0)
-            offers = [n for n in evidence.numbers if 0 < n <= default] + [power, 2 * power, 2 * now, 4 * now]
+            offers = [n for n in evidence.numbers if 0 < n <= default] + [power, 2 * power, now // 2, 2 * now, 4 * now]
             for offer in dict.fromkeys(offers):
                 if offer != now and 0 < offer < default:
                     yield {**values, path: offer}

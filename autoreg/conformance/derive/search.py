@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
+
+import torch
 
 from autoreg.conformance.derive import repair
 from autoreg.conformance.derive.attempts import Attempt, Bench
 from autoreg.conformance.derive.derivation import Derivation, Field
 from autoreg.conformance.derive.evidence import last_line
-from autoreg.conformance.derive.inputs.modalities import enrich
+from autoreg.conformance.derive.enrich import enrich
 from autoreg.conformance.derive.labels import labels_for
+from autoreg.conformance.derive.lighten import lighten
 from autoreg.conformance.derive.shrink import Change, Policy, shrink
-from autoreg.conformance.derive.tree import Template, config_class_for, default_config, template_of
+from autoreg.conformance.derive.tree import Template, config_class_for, default_config, substitutes, template_of
 from autoreg.conformance.derive.trial import offline, quiet
 from autoreg.errors import DerivationError
 
@@ -42,20 +46,26 @@ def derive(
     Raises:
         DerivationError: nothing was found with which it runs.
     """
+    if not hasattr(model_class, "forward") or model_class.forward is torch.nn.Module.forward:
+        raise DerivationError(
+            subject=model_class.__name__,
+            tried="nothing was tried",
+            problem="it has no `forward`",
+            advice="A class that only generates is checked through the classes it is made of.",
+        )
     with offline(), quiet():
         try:
             template = template_of(default_config(config_class_for(model_class, config_class)))
         except Exception as error:
             raise _failure(model_class, error, "the default config was made") from error
         bench = Bench(model_class=model_class, template=template, hints=dict(config_hints or {}), extra=input_hints)
-        changes = shrink(template, Policy())
-        first = _first_values(template, changes, start)
-        best = repair.repair(bench, first, changes)
+        bench, changes, best = _best(bench, start)
         if not best.runs:
             tried = f"{bench.count} configs were tried, from the class's default made small to less and less small ones"
             raise _failure(model_class, best.error, tried) from best.error
+        best = enrich(bench, lighten(bench, best, changes), changes)
         assert best.plan is not None
-        plan = enrich(best.model, best.config, best.plan, extra=input_hints)
+        plan = best.plan
         labels = labels_for(best.model, best.config, plan, auto_classes, extra=input_hints)
     return Derivation(
         model_class=model_class,
@@ -68,6 +78,21 @@ def derive(
         sizes=plan.sizes,
         input_hints=input_hints,
     )
+
+
+def _best(bench: Bench, start: Derivation | None) -> tuple[Bench, Mapping[str, Change], Attempt]:
+    """Repair until it runs; where a part needs a package that is not here, with a native part in its place."""
+    changes = shrink(bench.template, Policy())
+    best = repair.repair(bench, _first_values(bench.template, changes, start), changes)
+    if best.runs or not repair.hopeless(best.error):
+        return bench, changes, best
+    for template in substitutes(bench.template):
+        other = replace(bench, template=template)
+        others = shrink(template, Policy())
+        found = repair.repair(other, {path: change.value for path, change in others.items()}, others)
+        if found.runs:
+            return other, others, found
+    return bench, changes, best
 
 
 def _first_values(template: Template, changes: Mapping[str, Change], start: Derivation | None) -> dict[str, Any]:

@@ -29,7 +29,9 @@ class Policy:
         width: of the narrowest residual stream of the tree.
         unit: what every width is a multiple of.
         heads, key_value_heads, layers, experts: how many.
-        vocabulary, positions, window, state, queries, frames, patches: how large at most.
+        vocabulary, positions, window, state, queries, frames, image, span, image_tokens: how large at most.
+        proportional: shrink all widths by one power of two, so that the ratios between the parts stay.
+        keep_head_dim: shrink widths as the number of heads shrinks, and by nothing more.
     """
 
     width: int = 64
@@ -45,6 +47,10 @@ class Policy:
     queries: int = 6
     frames: int = 2
     image: int = 64
+    span: int = 16
+    image_tokens: int = 4
+    proportional: bool = False
+    keep_head_dim: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,23 +65,68 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class _Tree:
-    """The leaves of a config tree and what is decided of them as a whole."""
+    """The leaves of a config tree and what is decided of them as a whole.
+
+    Attributes:
+        streams: for the width of each residual stream the width that it becomes: the same wherever it is met.
+        factors: for each nested config by how much its other widths shrink.
+        factor: by how much those do that belong to no stream.
+        pictures: by how much images shrink.
+    """
 
     leaves: tuple[Leaf, ...]
     policy: Policy
+    streams: Mapping[int, int]
+    factors: Mapping[str, float]
     factor: float
+    pictures: float
 
-    def width(self, value: int) -> int:
+    def width(self, node: str, value: int) -> int:
         if value <= _SMALL_WIDTH:
             return value
-        unit = self.policy.unit
-        return max(unit, unit * round(value * self.factor / unit))
+        if value in self.streams:
+            return self.streams[value]
+        return _rounded(value * self.factors.get(node, self.factor), self.policy.unit)
+
+
+def _rounded(value: float, unit: int) -> int:
+    # Never below what is small anyway: 16 stays 16, so 24 must not become 8.
+    return max(unit, _SMALL_WIDTH, unit * round(value / unit))
+
+
+def _tree(leaves: tuple[Leaf, ...], policy: Policy) -> _Tree:
+    found: dict[str, int] = {}
+    for leaf in leaves:
+        numbers = leaf.value if isinstance(leaf.value, (list, tuple)) else [leaf.value]
+        if leaf.name in _MAIN_WIDTHS and numbers and all(is_int(each) and each > _SMALL_WIDTH for each in numbers):
+            found.setdefault(leaf.node, min(numbers))
+    staged = {leaf.node for leaf in leaves if kind_of(leaf.name) == "layers" and isinstance(leaf.value, (list, tuple))}
+    widest = max((width for node, width in found.items() if node not in staged), default=512)
+    streams: dict[int, int] = {}
+    for node, width in found.items():
+        # Of several streams the widest keeps most; one that doubles from stage to stage begins at half.
+        scaled = policy.width / 2 if node in staged else policy.width * width / widest
+        streams.setdefault(width, _rounded(max(scaled, policy.width / 2), policy.unit))
+    factors = {node: streams[width] / width for node, width in found.items()}
+    factor = policy.width / widest
+    if policy.proportional:
+        factor, streams, factors = _power_of_two_below(factor), {}, {}
+    if policy.keep_head_dim:
+        counts = [leaf.value for leaf in leaves if kind_of(leaf.name) == "heads" and is_int(leaf.value)]
+        factor, streams, factors = min(policy.heads / max([policy.heads, *counts]), 1.0), {}, {}
+    sizes = [leaf.value for leaf in leaves if kind_of(leaf.name) == "image" and is_int(leaf.value)]
+    pictures = min(policy.image / max(sizes), 1.0) if sizes else 1.0
+    return _Tree(leaves, policy, streams, factors, factor, pictures)
+
+
+def _power_of_two_below(value: float) -> float:
+    return float(2.0 ** math.floor(math.log2(value)))
 
 
 def shrink(template: Template, policy: Policy) -> dict[str, Change]:
     """Return the changes, by path, that the policy proposes for the default config of the template."""
     leaves = tuple(template.leaves())
-    tree = _Tree(leaves, policy, _factor(leaves, policy))
+    tree = _tree(leaves, policy)
     nodes: dict[str, list[Leaf]] = defaultdict(list)
     for leaf in leaves:
         nodes[leaf.node].append(leaf)
@@ -86,17 +137,6 @@ def shrink(template: Template, policy: Policy) -> dict[str, Change]:
                 changes[change.path] = change
     changes.update(_tokens(tree, changes))
     return changes
-
-
-def _factor(leaves: Iterable[Leaf], policy: Policy) -> float:
-    streams = [
-        width
-        for leaf in leaves
-        if leaf.name in _MAIN_WIDTHS
-        for width in (leaf.value if isinstance(leaf.value, (list, tuple)) else [leaf.value])
-        if is_int(width) and width > _SMALL_WIDTH
-    ]
-    return policy.width / min(streams) if streams else policy.width / 512
 
 
 def is_int(value: object) -> bool:
@@ -113,9 +153,12 @@ def _each(value: Any, shrink_one: Callable[[int], int]) -> Any:
 def _shrink_node(tree: _Tree, members: list[Leaf]) -> Iterable[Change]:
     """Yield the changes of one config: counts first, then what follows from them."""
     policy = tree.policy
+    node = members[0].node
     values: dict[str, Any] = {}
     caps: dict[str, Callable[[int], int]] = {
-        "width": tree.width,
+        "width": lambda n: tree.width(node, n),
+        "pinpoints": lambda n: max(1, round(n * tree.pictures)),
+        "image_tokens": lambda n: min(n, policy.image_tokens),
         "experts": lambda n: min(n, policy.experts),
         "chosen": lambda n: min(n, 2),
         "vocabulary": lambda n: min(n, policy.vocabulary),
@@ -127,6 +170,7 @@ def _shrink_node(tree: _Tree, members: list[Leaf]) -> Iterable[Change]:
         "pattern": lambda n: min(n, 2),
         "offset": lambda n: min(n, 1),
         "image": lambda n: min(n, policy.image),
+        "span": lambda n: min(n, policy.span),
         "layers": lambda n: min(n, policy.layers),
         "heads": lambda n: _power_of_two(min(n, policy.heads)),
     }
@@ -136,7 +180,7 @@ def _shrink_node(tree: _Tree, members: list[Leaf]) -> Iterable[Change]:
         if kind in caps:
             values[leaf.name] = _each(leaf.value, caps[kind])
     values.update(_key_value_heads(declared, values, policy))
-    values.update(_head_dims(declared, values))
+    values.update(_head_dims(declared, values, keep=policy.keep_head_dim))
     values.update(_layer_lists(members, values))
     values.update(_rope(declared, values))
     for leaf in members:
@@ -172,7 +216,7 @@ def _main_width(leaves: Mapping[str, Leaf]) -> str | None:
     return next((name for name in _MAIN_WIDTHS if name in leaves and is_int(leaves[name].value)), None)
 
 
-def _head_dims(leaves: Mapping[str, Leaf], values: Mapping[str, Any]) -> dict[str, Any]:
+def _head_dims(leaves: Mapping[str, Leaf], values: Mapping[str, Any], *, keep: bool) -> dict[str, Any]:
     """Keep heads x head dimension in its proportion to the width; a multiple of 4, as rotations take pairs of axes."""
     width = _main_width(leaves)
     found: dict[str, Any] = {}
@@ -180,7 +224,9 @@ def _head_dims(leaves: Mapping[str, Leaf], values: Mapping[str, Any]) -> dict[st
         if kind_of(name) != "head_dim" or not is_int(leaf.value):
             continue
         heads = _heads_of(name, leaves)
-        if width and heads and leaves[heads].value and values[heads]:
+        if keep:
+            ideal = float(leaf.value)
+        elif width and heads and leaves[heads].value and values[heads]:
             ideal = leaf.value * leaves[heads].value * values[width] / leaves[width].value / values[heads]
         else:
             ideal = leaf.value * 16 / max(leaf.value, 16)

@@ -5,15 +5,30 @@ from __future__ import annotations
 import contextlib
 import inspect
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from transformers import CONFIG_MAPPING, PreTrainedConfig
 
-from autoreg.conformance.derive.inputs.facts import configs_in
+from autoreg.conformance.derive.inputs.facts import configs_in, read
 
-__all__ = ["Leaf", "Template", "config_class_for", "default_config", "template_of"]
+__all__ = ["Leaf", "Template", "config_class_for", "default_config", "substitutes", "template_of"]
 
+# What stands in where a composite config does not say what its parts are, by a word of the part's name.
+_NATIVES = MappingProxyType(
+    {
+        "backbone": "resnet",
+        "text": "bert",
+        "vision": "vit",
+        "image": "vit",
+        "audio": "wav2vec2",
+        "question": "bert",
+        "generator": "bart",
+        "encoder": "bert",
+        "decoder": "bert",
+    }
+)
 # Of the common ancestor: bookkeeping, or switches of what `forward` returns.
 _NOT_SIZES = frozenset(inspect.signature(PreTrainedConfig.__init__).parameters) - {"is_encoder_decoder"}
 
@@ -55,10 +70,10 @@ class Template:
         """Yield every field of the tree that is no config, the outermost first."""
         defaults = _declared(type(self.config))
         for name, declared in defaults.items():
-            if name in _NOT_SIZES or name in self.children or not hasattr(self.config, name):
+            if name in _NOT_SIZES or name in self.children:
                 continue
             path = f"{node}.{name}" if node else name
-            value = getattr(self.config, name)
+            value = read(self.config, name)
             yield Leaf(path=path, node=node, name=name, declared=self.given.get(name, declared), value=value)
         for name, child in self.children.items():
             yield from child.leaves(f"{node}.{name}" if node else name)
@@ -96,7 +111,7 @@ def template_of(config: PreTrainedConfig) -> Template:
 
 
 def _nested(config: PreTrainedConfig, name: str) -> PreTrainedConfig | None:
-    value = getattr(config, name, None)
+    value = read(config, name)
     return value if isinstance(value, PreTrainedConfig) else None
 
 
@@ -109,7 +124,8 @@ def _declared(cls: type[PreTrainedConfig]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for parameter in inspect.signature(cls.__init__).parameters.values():
         if parameter.name != "self" and parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
-            found[parameter.name] = None if parameter.default is parameter.empty else parameter.default
+            # `_out_features` is how a backbone stores what it takes as `out_features`.
+            found[parameter.name.lstrip("_")] = None if parameter.default is parameter.empty else parameter.default
     return found
 
 
@@ -118,8 +134,8 @@ def _given(config: PreTrainedConfig, children: Mapping[str, Template]) -> dict[s
     names = [name for name in _declared(type(config)) if name not in _NOT_SIZES and name not in children]
     with contextlib.suppress(Exception):
         plain = type(config)()
-        return {name: value for name in names if (value := getattr(config, name, None)) != getattr(plain, name, None)}
-    return {name: getattr(config, name) for name in names if hasattr(config, name)}
+        return {name: value for name in names if (value := read(config, name)) != read(plain, name)}
+    return {name: value for name in names if (value := read(config, name)) is not None}
 
 
 def config_class_for(model_class: Any, config_class: Any) -> Any:
@@ -140,17 +156,32 @@ def default_config(config_class: Any) -> PreTrainedConfig:
     try:
         return config_class()
     except Exception:
-        natives = {"text": "bert", "vision": "vit", "audio": "wav2vec2", "encoder": "bert", "decoder": "bert",
-                   "question": "bert", "generator": "bart"}  # fmt: skip
-        made = None
-        parts = {}
-        for name in getattr(config_class, "sub_configs", None) or ():
-            word = next((word for word in natives if word in name), None)
-            if word:
-                parts[name] = CONFIG_MAPPING[natives[word]]()
-        if parts:
-            for given in (parts, {name: part.to_dict() for name, part in parts.items()}):
-                with contextlib.suppress(Exception):
-                    made = config_class(**given)
-                    return made
+        parts = {name: part for name in _parts(config_class) if (part := _native(name)) is not None}
+        for given in (parts, {name: part.to_dict() for name, part in parts.items()}) if parts else ():
+            with contextlib.suppress(Exception):
+                return config_class(**given)
         raise
+
+
+def _parts(config_class: Any) -> list[str]:
+    """Return the names of the nested configs."""
+    known = list(getattr(config_class, "sub_configs", None) or ())
+    return known or [name for name in _declared(config_class) if name.endswith("config")]
+
+
+def _native(name: str) -> PreTrainedConfig | None:
+    word = next((word for word in _NATIVES if word in name), None)
+    return CONFIG_MAPPING[_NATIVES[word]]() if word else None
+
+
+def substitutes(template: Template) -> Iterator[Template]:
+    """Yield the template with one nested config replaced by a native one that can do the same, for want of a package."""
+    for name, child in template.children.items():
+        for other in substitutes(child):
+            yield replace(template, children={**template.children, name: other})
+        indices = read(child.config, "out_indices")
+        native = _native(name)
+        if indices is not None and "backbone" in name:
+            native = CONFIG_MAPPING["resnet"](out_indices=list(range(5 - min(len(indices), 4), 5)))
+        if native is not None and type(native) is not type(child.config):
+            yield replace(template, children={**template.children, name: template_of(native)})

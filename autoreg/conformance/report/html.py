@@ -37,11 +37,13 @@ def to_html(report: Report, checks: Iterable[Check] = ()) -> str:
     return environment.from_string(source).render(
         report=report,
         state=words.state(report),
+        results=words.results(report),
         symbols=words.SYMBOLS,
         levels=[_level(name, outcomes) for name, outcomes in words.by_level(report).items()],
         counts={verdict: count for verdict, count in report.counts.items() if count},
         red=[(group, words.facts(group[0]), words.command(report, group[0])) for group in words.grouped(report.red)],
         names=words.short_names([facts.name for facts in report.classes]),
+        reasons=_reasons(report),
         matrix=_matrix(report, {check.id: check for check in checks}),
         capabilities=words.capabilities(report),
         notes=[(outcome, note) for outcome in report.outcomes for note in outcome.notes],
@@ -77,6 +79,15 @@ def _matrix(report: Report, checks: Mapping[str, Check]) -> dict[str, list[dict[
                 row["summary"] = checks[outcome.check].summary
         levels[level] = list(rows.values())
     return levels
+
+
+def _reasons(report: Report) -> dict[tuple[str, str], list[str]]:
+    """Return by check and reason the classes to which a check does not apply."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for outcome in report.outcomes:
+        if outcome.verdict == "not applicable":
+            found.setdefault((outcome.check, outcome.reason), []).append(outcome.subject)
+    return found
 
 
 _WEIGHT = ("not applicable", "passed", *VERDICTS[4:5], "upstream", "vacuous", "failed", "error")

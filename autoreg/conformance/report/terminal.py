@@ -67,7 +67,7 @@ def summary(report: Report) -> Group:
     for level, outcomes in words.by_level(report).items():
         grid.add_row(Text(f"  {level}", style="bold"), _counts(outcomes))
     versions = ", ".join(f"{name} {version}" for name, version in report.versions.items())
-    last = f"{len(report.outcomes)} results in {words.duration(report.seconds)} · seed {report.seed} · {versions}"
+    last = f"{words.results(report)} in {words.duration(report.seconds)} · seed {report.seed} · {versions}"
     return Group(_Rule(colour), title, grid, Padding(Text(last, style="bright_black"), _MARGIN))
 
 

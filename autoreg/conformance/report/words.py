@@ -22,6 +22,7 @@ __all__ = [
     "facts",
     "grouped",
     "is_native",
+    "results",
     "short_names",
     "state",
 ]
@@ -44,6 +45,11 @@ _CONTROL = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|[\x00-\x08\x0b-\x1f\x7f\ud800-\ud
 def state(report: Report) -> str:
     """Return the report in one or two words."""
     return "conformant" if report.conformant else "not conformant"
+
+
+def results(report: Report) -> str:
+    """Return how many outcomes there are, in words."""
+    return f"{len(report.outcomes)} result{'' if len(report.outcomes) == 1 else 's'}"
 
 
 def counted(outcomes: Iterable[Outcome]) -> dict[Verdict, int]:

@@ -136,6 +136,7 @@ class TidyPreTrainedModel(PreTrainedModel):
     _no_split_modules = ["TidyLayer"]
     _skip_keys_device_placement = ["past_key_values"]
     _supports_sdpa = True
+    _can_compile_fullgraph = True
     _supports_attention_backend = True
 
     @torch.no_grad()

@@ -61,7 +61,7 @@ TWINS: tuple[Twin, ...] = (
     Twin(
         name="training-detached-branch",
         defect="The attention reads detached states, so that only the feed-forward half is trained properly.",
-        check="training.step",
+        check="training.derivative",
         on="TidyModel",
         message="by something else than the gradient says",
         patches=(

@@ -21,7 +21,7 @@ _STRIDES = ("conv_stride", "upsampling_ratios", "downsampling_ratios", "upsample
 
 
 def _mels(draw: Draw) -> int:
-    return facts.number(draw.config, _MELS, 80, _AUDIO)
+    return draw.sizes.features or facts.number(draw.config, _MELS, 80, _AUDIO)
 
 
 def _frames(draw: Draw) -> int:
@@ -29,7 +29,7 @@ def _frames(draw: Draw) -> int:
     if draw.sizes.frames is not None:
         return draw.sizes.frames
     positions = facts.number(draw.config, ("max_source_positions",), 16, _AUDIO)
-    return 2 * min(positions, 64)
+    return 2 * positions
 
 
 def _samples(draw: Draw) -> int:

@@ -20,7 +20,7 @@ SWITCHES = re.compile(
 _ENTRIES: tuple[tuple[str, tuple[Form, ...]], ...] = (
     (r"^input_ids$", (text.IDS, *text.CODES)),
     (r"^decoder_input_ids$", (text.DECODER_IDS, *text.CODES)),
-    (r"^(.*_)?(input_)?ids$|^.*_input_ids$|^input_(shape|pronunciation)_ids$", (text.DECODER_IDS, text.ZEROS, generic.INDEX)),
+    (r"^(.*_)?input_ids$|^input_(shape|pronunciation)_ids$|^ids$", (text.DECODER_IDS, text.ZEROS, generic.INDEX)),
     (r"^(mm_token_type_ids)$", (text.MODALITIES,)),
     (r"^attention_mask$", (text.MASK, *audio.FRAME_MASK, *audio.SAMPLE_MASK, *vision.IMAGE_MASK, text.DECODER_MASK)),
     (r"^bbox$", text.BOXES),

@@ -26,6 +26,8 @@ class Sizes:
         frames: frames of audio features.
         samples: samples of raw audio.
         clip: frames of a video.
+        crops: crops of an image.
+        features: spectral features of a frame of audio.
         placeholders: for each modality how many tokens of a row stand for it.
     """
 
@@ -34,6 +36,8 @@ class Sizes:
     frames: int | None = None
     samples: int | None = None
     clip: int | None = None
+    features: int | None = None
+    crops: int = 2
     placeholders: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from transformers import PreTrainedConfig
 
-__all__ = ["configs_in", "image_size", "lookup", "number", "placeholder", "special_ids", "vocabulary"]
+__all__ = ["configs_in", "image_size", "lookup", "number", "placeholder", "read", "special_ids", "vocabulary"]
 
 _SPECIAL = re.compile(r"(token_(id|index|ids)|^(pad|bos|eos|unk|mask|sep|cls)_(index|idx|id))$")
 _IMAGE = ("vision", "image", "visual", "pixel", "backbone", "encoder")
@@ -35,6 +35,17 @@ def is_int(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
+def read(config: Any, name: str) -> Any:
+    """Return a field, None where there is none.
+
+    A config whose layers differ raises a RuntimeError for what differs; what lies beneath is what it was given.
+    """
+    try:
+        return getattr(config, name, None)
+    except RuntimeError:
+        return vars(config).get(name)
+
+
 def lookup(config: Any, names: tuple[str, ...], words: tuple[str, ...] = ()) -> Any:
     """Return the first of these fields that is set, looking first into configs whose path has one of the words."""
     nodes = list(configs_in(config))
@@ -42,7 +53,7 @@ def lookup(config: Any, names: tuple[str, ...], words: tuple[str, ...] = ()) -> 
     ordered += [node for node in nodes if node not in ordered]
     for _, node in ordered:
         for name in names:
-            value = getattr(node, name, None)
+            value = read(node, name)
             if value is not None:
                 return value
     return None
@@ -103,7 +114,7 @@ def vocabulary(config: Any, *, decoder: bool = False) -> int | None:
     """
     names = ("vocab_size", "text_vocab_size", "n_vocab", "input_vocab_size", "codebook_size", "num_embeddings")
     for name in names:
-        found = {path: size for path, each in configs_in(config) if is_int(size := getattr(each, name, None))}
+        found = {path: size for path, each in configs_in(config) if is_int(size := read(each, name))}
         words = ("decoder", "generator", "text", "") if decoder else ("", "text", "encoder", "decoder")
         for word in words:
             for path, size in found.items():

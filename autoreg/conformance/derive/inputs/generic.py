@@ -9,6 +9,7 @@ import torch
 from autoreg.conformance.derive.inputs import facts
 from autoreg.conformance.derive.inputs.draw import Draw
 from autoreg.conformance.derive.inputs.form import Form
+from autoreg.conformance.derive.inputs.vision import PATCHES
 
 __all__ = ["BOX_PROMPTS", "EMBEDDED", "INDEX", "POINTS", "ROWS", "SEQUENCE"]
 
@@ -55,6 +56,7 @@ EMBEDDED = (
     Form(make=partial(_sequence, words=("text",)), kind="values", length_axis=1),
     Form(make=partial(_sequence, words=("encoder", "vision", "audio")), kind="values", length_axis=1),
     SEQUENCE,
+    PATCHES,
     Form(make=_channels_first, kind="values", length_axis=2),
     ROWS,
 )

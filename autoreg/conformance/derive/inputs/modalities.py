@@ -7,21 +7,26 @@ from typing import Any
 
 from autoreg.conformance.derive.inputs import facts
 from autoreg.conformance.derive.inputs.catalogue import forms_of, modality_of
-from autoreg.conformance.derive.inputs.plan import Plan, optional_modalities, parameters_of
-from autoreg.conformance.derive.inputs.search import search
+from autoreg.conformance.derive.inputs.plan import Plan, parameters_of
+from autoreg.conformance.derive.inputs.search import Found, search
 
-__all__ = ["enrich"]
+__all__ = ["add_modality"]
 
 
-def enrich(model: Any, config: Any, plan: Plan, *, extra: Callable[..., Mapping[str, Any]] | None = None) -> Plan:
-    """Return the plan with every further modality with which the model still runs."""
-    for name in optional_modalities(type(model), plan):
-        for start in _starts(model, config, plan, name):
-            found = search(model, config, start, runs=25, seconds=4, keep=name, extra=extra)
-            if found.outcome.error is None:
-                plan = found.plan
-                break
-    return plan
+def add_modality(
+    model: Any, config: Any, plan: Plan, name: str, *, extra: Callable[..., Mapping[str, Any]] | None = None
+) -> Found:
+    """Return the plan with an argument added that brings in a further modality, or the best that was found."""
+    best: Found | None = None
+    for start in _starts(model, config, plan, name):
+        settled = frozenset(plan.forms)
+        found = search(model, config, start, runs=25, seconds=4, keep=name, settled=settled, extra=extra)
+        if found.outcome.error is None:
+            return found
+        if best is None or found.outcome.modules > best.outcome.modules:
+            best = found
+    assert best is not None
+    return best
 
 
 def _starts(model: Any, config: Any, plan: Plan, name: str) -> list[Plan]:

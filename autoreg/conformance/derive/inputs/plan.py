@@ -49,7 +49,7 @@ class Plan:
         forms = tuple(sorted((name, id(form)) for name, form in self.forms.items()))
         sizes = self.sizes
         counts = tuple(sorted(sizes.placeholders.items()))
-        return forms, sizes.length, sizes.image, sizes.frames, sizes.samples, sizes.clip, counts
+        return forms, sizes.length, sizes.image, sizes.frames, sizes.samples, sizes.clip, sizes.features, sizes.crops, counts
 
     def recipes(self) -> tuple[Recipe, ...]:
         """Return the recipes of the arguments."""
@@ -77,11 +77,11 @@ def first_plan(model_class: Any) -> Plan:
     plan = Plan(forms={})
     for name, parameter in parameters.items():
         if parameter.default is parameter.empty and forms_of(name):
-            plan = plan.having(name, forms_of(name)[0], "required")
+            plan = plan.having(name, _likeliest(name, parameters), "required")
     main = getattr(model_class, "main_input_name", None)
     for name in main if isinstance(main, (list, tuple)) else [main]:
         if name in parameters and name not in plan.forms and forms_of(name):
-            plan = plan.having(name, forms_of(name)[0], "the main input")
+            plan = plan.having(name, _likeliest(name, parameters), "the main input")
     if not plan.forms:
         name = next((each for each in parameters if forms_of(each) and not SWITCHES.match(each)), None)
         plan = plan.having(name, forms_of(name)[0], "the first argument") if name else plan
@@ -90,6 +90,13 @@ def first_plan(model_class: Any) -> Plan:
     if "decoder_input_ids" in parameters:
         plan = plan.having("decoder_input_ids", forms_of("decoder_input_ids")[0], "the decoder's input")
     return plan
+
+
+def _likeliest(name: str, parameters: Mapping[str, inspect.Parameter]) -> Form:
+    """Return the first form; beside a grid of patches, the one with flattened patches."""
+    flat = [form for form in forms_of(name) if form.kind == "pixels" and form.batch_axis is None]
+    gridded = any("grid" in other and (other == "grid_thw" or "image" in other) for other in parameters)
+    return flat[0] if gridded and flat else forms_of(name)[0]
 
 
 def optional_modalities(model_class: Any, plan: Plan) -> list[str]:

@@ -4,23 +4,42 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from autoreg.conformance.derive.evidence import Evidence, evidence_of
 from autoreg.conformance.derive.inputs.catalogue import forms_of, modality_of
+from autoreg.conformance.derive.inputs.facts import configs_in, is_int, read
 from autoreg.conformance.derive.inputs.plan import Plan, parameters_of
 from autoreg.conformance.derive.trial import Outcome, run
 
 __all__ = ["Found", "search"]
 
-_IMAGES = (32, 64, 96, 128, 224, 256, 448)
-_FRAMES = (16, 64, 128, 200, 256, 512, 1024)
-_SAMPLES = (2000, 4000, 8000, 16000, 32000)
-_LENGTHS = (16, 4, 32, 64)
+_USUAL: Mapping[str, tuple[int, ...]] = MappingProxyType(
+    {
+        "length": (16, 4, 32, 64),
+        "image": (32, 64, 96, 128, 224, 256, 448),
+        "frames": (16, 64, 128, 200, 256, 512, 1024),
+        "samples": (2000, 4000, 8000, 16000, 32000),
+        "features": (128, 160, 64, 40),
+        "clip": (1, 4, 8, 16),
+        "crops": (3, 5, 1),
+    }
+)
+_KINDS = MappingProxyType(
+    {"length": "ids", "image": "pixels", "clip": "pixels", "crops": "pixels", "frames": "audio", "samples": "audio", "features": "audio"}
+)
+_MOST_SAID = 6
 _LARGEST = 4096
+# Words of the errors that count placeholders, of those that only have numbers in them none.
+_COUNTED = frozenset({"token", "tokens", "features", "placeholder", "placeholders", "mask", "number", "masked"})
+_EQUAL = re.compile(r"tokens\D*(\d+)\D+features\D*\1\b")
+_MOST_PLACEHOLDERS = 600
+_WIDTHS = ("hidden_size", "d_model", "n_embd", "out_hidden_size", "projection_dim")
 
 Extra: TypeAlias = Callable[..., Mapping[str, Any]]
 
@@ -42,6 +61,7 @@ def search(
     runs: int = 40,
     seconds: float = 8,
     keep: str | None = None,
+    settled: frozenset[str] = frozenset(),
     extra: Extra | None = None,
 ) -> Found:
     """Return the first plan with which the model runs, or the one that got furthest.
@@ -52,6 +72,7 @@ def search(
         start: the first plan.
         runs, seconds: how much may be tried.
         keep: an argument that must not be given up.
+        settled: arguments whose form is known to be right.
         extra: from (config, batch size, length, seed) to arguments that the author gives.
     """
     deadline, order = time.monotonic() + seconds, itertools.count()
@@ -62,7 +83,7 @@ def search(
     while queue and best.outcome.error is not None:
         _, _, current = heapq.heappop(queue)
         assert current.outcome.error is not None
-        for plan in _neighbours(model, config, current, keep):
+        for plan in _neighbours(model, config, current, (keep, settled)):
             if plan.key in seen:
                 continue
             if tried >= runs or time.monotonic() > deadline:
@@ -70,8 +91,8 @@ def search(
             seen.add(plan.key)
             tried += 1
             found = Found(plan=plan, outcome=_try(model, config, plan, extra), runs=tried)
-            if found.outcome.error is None:
-                return found
+            if found.outcome.error is None or _EQUAL.search(str(found.outcome.error)):
+                return found  # as many tokens as features, and they do not fit: the config is what is wrong
             heapq.heappush(queue, (-found.outcome.modules, next(order), found))
             if found.outcome.modules > best.outcome.modules:
                 best = found
@@ -91,53 +112,70 @@ def _try(model: Any, config: Any, plan: Plan, extra: Extra | None) -> Outcome:
     return run(model, inputs)
 
 
-def _neighbours(model: Any, config: Any, found: Found, keep: str | None) -> Iterator[Plan]:
+def _neighbours(
+    model: Any, config: Any, found: Found, fixed: tuple[str | None, frozenset[str]]
+) -> Iterator[Plan]:
     """Yield the plans that the error points at, the likeliest first."""
     assert found.outcome.error is not None
     evidence, plan = evidence_of(found.outcome.error), found.plan
+    keep, settled = fixed
     parameters = parameters_of(type(model))
     mentioned = [name for name in evidence.suspects if name in parameters]
-    yield from _counts(plan, evidence)
+    yield from _counts(config, plan, evidence)
     for name in mentioned:
-        if name not in plan.forms:
+        if name not in plan.forms and not (name == "inputs_embeds" and "input_ids" in plan.forms):
             for form in forms_of(name)[:2]:
                 yield plan.having(name, form, "the model asks for it")
-    ordered = [name for name in mentioned if name in plan.forms]
-    ordered += [name for name in plan.forms if name not in ordered]
+    yield from _sized(plan, dict.fromkeys(("image", "frames", "samples", "features", "length"), _said(evidence)))
+    ordered = [name for name in mentioned if name in plan.forms and name not in settled]
+    ordered += [name for name in plan.forms if name not in ordered and name not in settled]
     for name in ordered:
         for form in forms_of(name):
             if form is not plan.forms[name]:
                 yield plan.having(name, form)
-    yield from _other_sizes(plan, evidence)
+    yield from _sized(plan, {**_USUAL, "features": (*_scaled(evidence.numbers), *_USUAL["features"])})
     for name in ordered:
         if name != keep and parameters[name].default is not parameters[name].empty and len(plan.forms) > 1:
             yield plan.without(name)
 
 
-def _counts(plan: Plan, evidence: Evidence) -> Iterator[Plan]:
-    """Yield plans with as many placeholders as the error has features (for all rows, or for one)."""
+def _counts(config: Any, plan: Plan, evidence: Evidence) -> Iterator[Plan]:
+    """Yield plans with as many placeholders as the error has features: for a row or for all, alone or times a width."""
     modalities = {modality for name in plan.forms if (modality := modality_of(name))}
-    if "input_ids" not in plan.forms or not modalities:
+    if "input_ids" not in plan.forms or not modalities or not _COUNTED & set(evidence.said):
         return
-    for modality in sorted(modalities):
-        for number in evidence.numbers:
-            for count in (number // 2, number):
-                if 0 < count <= _LARGEST:
-                    yield plan.sized(placeholders={**plan.sizes.placeholders, modality: count})
+    widths = {width for _, each in configs_in(config) for name in _WIDTHS if is_int(width := read(each, name))}
+    counts = {
+        number // divisor
+        for number in evidence.numbers
+        for divisor in (1, 2, *(2 * width for width in widths if width))
+        if number % divisor == 0
+    }
+    for modality in sorted(modalities & _named_in(evidence)) or sorted(modalities):
+        for count in sorted(counts):
+            if 0 < count <= _MOST_PLACEHOLDERS:
+                yield plan.sized(placeholders={**plan.sizes.placeholders, modality: count})
 
 
-def _other_sizes(plan: Plan, evidence: Evidence) -> Iterator[Plan]:
+def _named_in(evidence: Evidence) -> set[str]:
+    return {word.lower() for word in evidence.said}
+
+
+def _scaled(numbers: tuple[int, ...]) -> Iterator[int]:
+    """Yield 80 features (what is assumed where no config says) times the ratios of the numbers."""
+    for first in numbers:
+        for second in numbers:
+            if first and second and first != second and 80 * second % first == 0:
+                yield 80 * second // first
+
+
+def _said(evidence: Evidence) -> tuple[int, ...]:
+    return tuple(number for number in evidence.numbers if 1 < number <= _LARGEST)[:_MOST_SAID]
+
+
+def _sized(plan: Plan, sizes: Mapping[str, tuple[int, ...]]) -> Iterator[Plan]:
+    """Yield the plan with one size changed, of those that its arguments depend on."""
     kinds = {form.kind for form in plan.forms.values()}
-    said = tuple(number for number in evidence.numbers if 1 < number <= _LARGEST)
-    offers: list[tuple[str, str, tuple[int, ...]]] = [
-        ("pixels", "image", _IMAGES),
-        ("audio", "frames", _FRAMES),
-        ("audio", "samples", _SAMPLES),
-    ]
-    if "ids" in kinds:
-        yield from (plan.sized(length=length) for length in _LENGTHS)
-    for kind, name, sizes in offers:
-        if kind in kinds:
-            yield from (plan.sized(**{name: size}) for size in dict.fromkeys((*said, *sizes)))
-    if "pixels" in kinds:
-        yield from (plan.sized(clip=count) for count in (1, 4, 8, 16))
+    for name, values in sizes.items():
+        if _KINDS[name] in kinds:
+            yield from (plan.sized(**{name: value}) for value in dict.fromkeys(values))

@@ -8,7 +8,7 @@ from autoreg.conformance.derive.inputs import facts
 from autoreg.conformance.derive.inputs.draw import Draw
 from autoreg.conformance.derive.inputs.form import Form
 
-__all__ = ["GRID", "IMAGE_MASK", "PATCH_MASK", "PATCH_POSITIONS", "PIXELS", "SHAPES", "SIZES", "VIDEO_GRID", "VIDEOS"]
+__all__ = ["GRID", "IMAGE_MASK", "PATCHES", "PATCH_MASK", "PATCH_POSITIONS", "PIXELS", "SHAPES", "SIZES", "VIDEO_GRID", "VIDEOS"]
 
 _VISION = ("vision", "image", "visual", "backbone", "encoder", "video")
 _CHANNELS = ("num_channels", "in_channels", "in_chans", "input_channels", "image_channels", "num_image_channels")
@@ -46,8 +46,8 @@ def _one_crop_of_one(draw: Draw, name: str) -> torch.Tensor:
     return _image(draw, name)[:, None, None]
 
 
-def _two_crops(draw: Draw, name: str) -> torch.Tensor:
-    return draw.normal(name, (draw.batch_size, 2, _channels(draw), *draw.image))
+def _crops(draw: Draw, name: str) -> torch.Tensor:
+    return draw.normal(name, (draw.batch_size, draw.sizes.crops, _channels(draw), *draw.image))
 
 
 def _channels_last(draw: Draw, name: str) -> torch.Tensor:
@@ -137,22 +137,22 @@ def _tuple_sizes(draw: Draw, name: str) -> list[tuple[int, int]]:
 
 
 _pixels = Form(make=_image, kind="pixels")
-_flat = Form(make=_patches, kind="pixels", batch_axis=None)
+PATCHES = Form(make=_patches, kind="pixels", batch_axis=None)
 _video = Form(make=_clip_first, kind="pixels")
 PIXELS = (
     _pixels,
     _video,
     Form(make=_one_crop, kind="pixels"),
-    _flat,
+    PATCHES,
     Form(make=_patch_rows, kind="pixels"),
     Form(make=_one_crop_of_one, kind="pixels"),
-    Form(make=_two_crops, kind="pixels"),
+    Form(make=_crops, kind="pixels"),
     Form(make=_pictured_patches, kind="pixels", batch_axis=None),
     Form(make=_channels_first, kind="pixels"),
     Form(make=_embedded_patches, kind="pixels", batch_axis=None),
     Form(make=_channels_last, kind="pixels"),
 )
-VIDEOS = (_video, _flat, Form(make=_channels_first, kind="pixels"), _pixels)
+VIDEOS = (_video, PATCHES, Form(make=_channels_first, kind="pixels"), _pixels)
 GRID = (Form(make=_grid, kind="index"), Form(make=_flat_grid, kind="index"), Form(make=_sizes, kind="index"))
 VIDEO_GRID = (Form(make=_video_grid, kind="index"), Form(make=_grid, kind="index"))
 SIZES = (

@@ -1,0 +1,59 @@
+"""A config that runs may still be heavy: shrink further what the largest parameters are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from autoreg.conformance.derive.attempts import Attempt, Bench
+from autoreg.conformance.derive.inputs.facts import configs_in, is_int, read
+from autoreg.conformance.derive.shrink import Change, Policy, shrink
+
+__all__ = ["lighten"]
+
+_LIGHT = 1_500_000
+_HEAVIEST = 8
+_LARGE = 48
+_MOST = 10
+
+
+def lighten(bench: Bench, best: Attempt, changes: Mapping[str, Change]) -> Attempt:
+    """Return the lightest attempt found that runs; a few are tried, and none if it is light already."""
+    before, bench.most = bench.most, bench.count + _MOST
+    weight = _weight(best.model)
+    while weight > _LIGHT and not bench.exhausted:
+        for values in _lighter(bench, best, changes):
+            if bench.exhausted:
+                break
+            tried = bench.attempt(values)
+            if tried.runs and _weight(tried.model) < 0.8 * weight:
+                best, weight = tried, _weight(tried.model)
+                break
+        else:
+            break
+    bench.most = before
+    return best
+
+
+def _weight(model: Any) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def _lighter(bench: Bench, best: Attempt, changes: Mapping[str, Change]) -> Iterator[dict[str, Any]]:
+    """Yield the values with half the widths, then with each field made smaller that is a side of a large parameter."""
+    for width in (32, 16):
+        thin = shrink(bench.template, Policy(width=width))
+        taken = {
+            path: change.value
+            for path, change in thin.items()
+            if change.kind in ("width", "head_dim") and path in changes and best.values.get(path) == changes[path].value
+        }
+        if any(best.values[path] != value for path, value in taken.items()):
+            yield {**best.values, **taken}
+    heaviest = sorted(best.model.parameters(), key=lambda each: -each.numel())[:_HEAVIEST]
+    sides = {side for each in heaviest for side in each.shape if side > _LARGE}
+    nodes = dict(configs_in(best.config))
+    for leaf in bench.template.leaves():
+        value = read(nodes[leaf.node], leaf.name) if leaf.node in nodes else None
+        if is_int(value) and value in sides and leaf.path not in bench.hints:
+            yield {**best.values, leaf.path: 32}
