@@ -68,8 +68,10 @@ def _causal(subject: Subject) -> _Finding:
     if "AutoModelForMaskedLM" in subject.auto_classes:
         # XLM, Flaubert and the like: one head for both, and masked by default.
         return False, "it is registered under AutoModelForMaskedLM as well"
-    # Families such as BERT register one decoder for a config that says whether it is one.
-    decoder = getattr(subject.config(), "is_decoder", True)
+    # Families such as BERT register one decoder for a config that says whether it is one; others have the field and
+    # are decoders whatever it says.
+    both = any("AutoModelForMaskedLM" in roles for roles in subject.target.models.values())
+    decoder = getattr(subject.config(), "is_decoder", True) or not both or subject.config().is_encoder_decoder
     return decoder, "it is registered under AutoModelForCausalLM" if decoder else "`config.is_decoder` is False"
 
 

@@ -10,6 +10,7 @@ import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from transformers import PreTrainedConfig
@@ -53,16 +54,18 @@ def fields_of(config: Any) -> tuple[ConfigField, ...]:
     names = dict.fromkeys(each.name for each in dataclasses.fields(config))
     parameters = inspect.signature(type(config).__init__).parameters.values()
     names |= dict.fromkeys(each.name for each in parameters if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL))
-    known = _annotations(type(config))
+    owner: Any = type(config)
+    known = _annotations(owner)
     aliases = getattr(config, "attribute_map", {})
     own = [name for name in names if name not in _COMMON and name not in aliases]
     return tuple(ConfigField(name=name, type=known.get(name, Any), value=value_of(config, name)) for name in own)
 
 
-def _annotations(cls: type) -> dict[str, Any]:
+@lru_cache(maxsize=64)
+def _annotations(cls: Any) -> Mapping[str, Any]:
     """Return the annotation of each field; one that is text and cannot be read counts as `Any`."""
     found: dict[str, Any] = {}
-    for owner in reversed(cls.__mro__):
+    for owner in reversed([each for each in cls.__mro__ if each not in PreTrainedConfig.__mro__]):
         names = vars(sys.modules[owner.__module__])
         for name, annotation in inspect.get_annotations(owner).items():
             found[name] = annotation

@@ -71,7 +71,8 @@ def captured() -> Iterator[io.StringIO]:
     handler = logging.StreamHandler(text)
     logger = logging.getLogger("transformers")
     levels = logger.level, logger.propagate
-    logger.addHandler(handler)
+    # In the place of transformers' own, which writes to whatever standard error was when it was imported.
+    handlers, logger.handlers = logger.handlers, [handler]
     # `warning_once` keeps what it has said for the process; a later check must see it again.
     transformers.utils.logging.warning_once.cache_clear()
     with contextlib.redirect_stdout(text), contextlib.redirect_stderr(text), warnings.catch_warnings():
@@ -79,6 +80,6 @@ def captured() -> Iterator[io.StringIO]:
         try:
             yield text
         finally:
-            logger.removeHandler(handler)
+            logger.handlers = handlers
             logger.setLevel(levels[0])
             logger.propagate = levels[1]

@@ -297,7 +297,10 @@ def test_plain_text_holds_the_whole_failure() -> None:
 
 def test_what_is_said_of_several_classes_is_said_once() -> None:
     """A check that fails on two classes in the same way is one block that names both."""
-    text = plain(shown(report(FAILED, replace(FAILED, subject="ZigForCausalLM"))))
+    other = replace(FAILED, subject="ZigForCausalLM", difference="scale[1]: 2 and 3")
+    text = plain(shown(report(FAILED, other)))
+    assert "  first difference  scale[0]: 1.5 and 1 (4 of 4 numbers differ)\n" in text
+    assert "  and               ZigForCausalLM: scale[1]: 2 and 3\n" in text
     assert "✗ weights.roundtrip  ZigModel, ZigForCausalLM\n" in text
     assert text.count(FAILED.reason) == 1
 

@@ -8,8 +8,9 @@ import torch
 
 from autoreg.conformance.check import check
 from autoreg.conformance.checks.outputs import named, narrowed, picked
-from autoreg.conformance.checks.text import places, ragged, text
+from autoreg.conformance.checks.text import has_encoder, places, ragged, text
 from autoreg.conformance.compare import shown
+from autoreg.conformance.derive.inputs.facts import configs_in
 from autoreg.conformance.subject import Subject
 
 __all__ = ["any_length", "attentions", "eager_and_sdpa", "eager_and_sdpa_padded", "hidden_states", "inputs_embeds"]
@@ -24,6 +25,9 @@ def inputs_embeds(subject: Subject) -> None:
     Change: scale, norm and add positions after the choice between `input_ids` and `inputs_embeds`, and let
     `get_input_embeddings` return the module that is applied to the ids.
     """
+    names = {each.name for each in subject.derivation.inputs if not each.name.startswith("decoder_")}
+    # Of a larger model the ids also say where the images go, which the embeddings cannot.
+    subject.need(names <= _TEXT, "it takes more than text")
     model, inputs = subject.model(), text(subject)
     ids = inputs["input_ids"]
     expected = named(subject.outputs(model, inputs))
@@ -122,7 +126,7 @@ def any_length(subject: Subject) -> None:
     Change: take lengths from the shape of the inputs; pad inside where a kernel needs a multiple, and cut again.
     """
     model = subject.model()
-    axes = places(subject, model)
+    axes = places(subject, model, alone=False)
     beside: dict[str, int] = {}
     for length in (5, 11, 1):
         inputs = text(subject, length=length)
@@ -133,7 +137,7 @@ def any_length(subject: Subject) -> None:
             # A text may stand beside something else: patches, prompts.
             more = found[name].shape[axes[name]] - inputs["input_ids"].shape[-1]
             subject.require(
-                more == beside.setdefault(name, more) or subject.can("encoder_decoder"),
+                more == beside.setdefault(name, more) or has_encoder(subject),
                 f"`{name}` has not one place for each token",
                 compared=f"the shape of the outputs for {length} tokens",
                 found=f"{name}: {shown(found[name])}",
@@ -156,7 +160,9 @@ def _asked(subject: Subject, model: Any, flag: str, ending: str) -> tuple[Any, d
     fields = getattr(type(outputs), "__dataclass_fields__", {})
     names = [name for name in fields if name.endswith(ending) and "last" not in name]
     subject.need(names, f"{type(outputs).__name__} has no field for them")
-    return outputs, {name: getattr(outputs, name, None) for name in names}
+    values = {name: getattr(outputs, name, None) for name in names}
+    # `image_hidden_states` and the like are one tensor, and come unasked.
+    return outputs, {n: each for n, each in values.items() if n == ending or not isinstance(each, torch.Tensor)}
 
 
 def _present(subject: Subject, found: dict[str, Any], flag: str) -> dict[str, tuple[torch.Tensor, ...]]:
@@ -191,9 +197,12 @@ def _by_config(subject: Subject, model: Any, flag: str, outputs: Any, **options:
         compared=f"the outputs with `{flag}=True` and without",
     )
     config = subject.config()
-    # Inner models copy the config when they are built: set on a model that is there, it would not reach them.
-    config._attn_implementation = options.get("attn_implementation", config._attn_implementation)
-    setattr(config, flag, True)
+    # Inner models copy the config when they are built, and the parts of a larger model read their own.
+    for _, each in configs_in(config):
+        if "attn_implementation" in options:
+            # It has no public setter that does without a model.
+            each._attn_implementation = options["attn_implementation"]
+        setattr(each, flag, True)
     subject.close(
         named(subject.outputs(subject.model(config, **options), inputs)),
         asked,
@@ -227,7 +236,7 @@ def _flat_text(subject: Subject) -> bool:
     plain = (
         subject.can("text")
         and subject.inputs()["input_ids"].dim() == len(("batch", "length"))
-        and not subject.can("encoder_decoder")
+        and not has_encoder(subject)
         and config.get_text_config() is config
     )
     layers = getattr(config, "num_hidden_layers", None)

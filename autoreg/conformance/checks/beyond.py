@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import re
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from torch.nn.utils.parametrize import is_parametrized
 from autoreg.conformance.check import check
 from autoreg.conformance.checks.blame import blaming
 from autoreg.conformance.checks.observing import Turns, called_directly
-from autoreg.conformance.compare import leaves
+from autoreg.conformance.checks.outputs import named
 from autoreg.conformance.subject import Subject, enliven
 from autoreg.errors import NotApplicableError
 
@@ -34,26 +35,36 @@ def pickling(subject: Subject) -> None:
         with subject.raising(f"The class {thing.__name__} does not pickle by reference"):
             found = pickle.loads(pickle.dumps(thing))
         subject.require(found is thing, f"The class {thing.__name__} comes out of pickle as another class")
+    # Before it has run: transformers hangs local functions on a model that returned hidden states once.
     model, inputs = subject.model(), subject.inputs()
+    pickled = b""
+    # torch refuses to pickle parametrized modules, whoever uses them.
+    if any(is_parametrized(module) for module in model.modules()):
+        subject.note("The model was not pickled: torch pickles no parametrized modules (weight norm and the like).")
+    else:
+        with subject.raising(f"A {name} does not pickle"):
+            pickled = pickle.dumps(model)
     outputs = subject.outputs(model, inputs)
     with subject.raising(f"What {name} returns ({type(outputs).__name__}) does not pickle"):
         returned = pickle.loads(pickle.dumps(outputs))
     subject.same(
-        _plain(returned),
-        _plain(outputs),
+        named(returned),
+        named(outputs),
         what=f"What {name} returns comes out of pickle changed",
         compared="`pickle.loads(pickle.dumps(outputs))` with the outputs",
     )
-    # torch refuses to pickle those, whoever uses them.
-    if any(is_parametrized(module) for module in model.modules()):
-        subject.note("The model was not pickled: torch pickles no parametrized modules (weight norm and the like).")
-        return
-    with subject.raising(f"A {name} does not pickle"):
-        loaded = pickle.loads(pickle.dumps(model))
+    if pickled:
+        _same_again(subject, model, pickled, outputs)
+
+
+def _same_again(subject: Subject, model: Any, pickled: bytes, outputs: Any) -> None:
+    name = subject.model_class.__name__
+    with subject.raising(f"A {name} does not come out of pickle again"):
+        loaded = pickle.loads(pickled)
     _ties_kept(subject, loaded, model, through="pickle")
     subject.close(
-        _plain(subject.outputs(loaded, inputs)),
-        _plain(outputs),
+        named(subject.outputs(loaded, subject.inputs())),
+        named(outputs),
         what=f"A {name} that came through pickle gives other outputs",
         compared="the outputs of `pickle.loads(pickle.dumps(model))` with those of the model",
     )
@@ -73,23 +84,23 @@ def deep_copy(subject: Subject) -> None:
     """
     name = subject.model_class.__name__
     model, inputs = subject.model(), subject.inputs()
-    outputs = _plain(subject.outputs(model, inputs))
+    outputs = named(subject.outputs(model, inputs))
     with subject.raising(f"A {name} cannot be deep-copied"):
         copied = copy.deepcopy(model)
     _ties_kept(subject, copied, model, through="`copy.deepcopy`")
     compared = "the outputs of `copy.deepcopy(model)` with those of the model"
     subject.close(
-        _plain(subject.outputs(copied, inputs)),
+        named(subject.outputs(copied, inputs)),
         outputs,
         what=f"A deep copy of {name} gives other outputs",
         compared=compared,
     )
     enliven(model, seed=subject.seed + 7)
     subject.need(
-        subject.differs(_plain(subject.outputs(model, inputs)), outputs), "its outputs do not depend on its weights"
+        subject.differs(named(subject.outputs(model, inputs)), outputs), "its outputs do not depend on its weights"
     )
     subject.close(
-        _plain(subject.outputs(copied, inputs)),
+        named(subject.outputs(copied, inputs)),
         outputs,
         what=f"A deep copy of {name} changes when the weights of its original do: the two share something",
         compared=f"{compared}, whose weights were changed after copying",
@@ -110,12 +121,6 @@ def _ties(model: torch.nn.Module) -> list[tuple[str, ...]]:
     for name, parameter in model.named_parameters(remove_duplicate=False):
         names.setdefault(id(parameter), []).append(name)
     return sorted(tuple(group) for group in names.values() if len(group) > 1)
-
-
-def _plain(outputs: Any) -> dict[str, Any]:
-    """Return what can be compared by value: caches of a kind that nobody knows are left out."""
-    known = (torch.Tensor, bool, int, float, str, type(None))
-    return {name: value for name, value in leaves(outputs) if isinstance(value, known)}
 
 
 # --- half precision ------------------------------------------------------------------------------
@@ -146,6 +151,9 @@ def half_precision(subject: Subject) -> None:
     subject.need(subject.comparisons, f"this CPU cannot run it in half precision ({'; '.join(without)})")
 
 
+_NO_KERNEL = re.compile("not implemented for '|not implemented yet for|Unsupported dtype")
+
+
 class _NoKernelError(Exception):
     """The CPU lacks a kernel for the dtype; that is nobody's fault."""
 
@@ -155,13 +163,16 @@ def _in_half(subject: Subject, original: Any, folder: Any, dtype: torch.dtype) -
     with subject.raising(f"{name} does not load in {dtype}"):
         half = subject.model_class.from_pretrained(folder, dtype=dtype).eval()
     cast = {key: _cast(value, dtype) for key, value in inputs.items()}
+    missing, outputs = "", None
     with blaming(subject, f"{name} does not run in {dtype}"):
         try:
             outputs = subject.outputs(half, cast)
         except (RuntimeError, NotImplementedError) as error:
-            if "not implemented for '" in str(error) or "not implemented yet for" in str(error):
-                raise _NoKernelError(str(error).splitlines()[0]) from None
-            raise
+            missing = str(error).splitlines()[0]
+            if not _NO_KERNEL.search(missing):
+                raise
+    if missing:
+        raise _NoKernelError(missing)
     rounded = copy.deepcopy(half).float()
     exact = subject.outputs(rounded, {key: _cast(value, torch.float32) for key, value in cast.items()})
     _near(subject, _floats(outputs), _floats(exact), _floats(subject.outputs(original, inputs)))
@@ -186,7 +197,7 @@ def _near(
         # A router or a top-k that falls the other way moves everything behind it; then rounding alone does so too.
         noise, moved = _distance(expected, before), _distance(value, expected)
         subject.require(
-            moved <= max(_NEAR, 3 * noise),
+            moved <= max(_NEAR, 5 * noise),
             f"In half precision the output {key} of {name} is not what it is in float32",
             compared="the outputs in half precision with those of the same weights in float32",
             found=f"{key}: half of the numbers are off by {moved:.0%} of their mean size or more"
@@ -194,8 +205,8 @@ def _near(
         )
 
 
-_NEAR = 0.15
-"""Median error as a share of the mean size; bfloat16 leaves some 0.01 to 0.05 after a few layers."""
+_NEAR = 0.5
+"""Median error as a share of the mean size; bfloat16 leaves some 0.01 to 0.05 after a few layers, 0.25 behind sines."""
 
 
 def _distance(actual: torch.Tensor, expected: torch.Tensor) -> float:
@@ -207,11 +218,7 @@ def _distance(actual: torch.Tensor, expected: torch.Tensor) -> float:
 
 
 def _floats(outputs: Any) -> dict[str, torch.Tensor]:
-    return {
-        name: value
-        for name, value in leaves(outputs)
-        if isinstance(value, torch.Tensor) and value.is_floating_point() and value.numel()
-    }
+    return {name: value for name, value in named(outputs).items() if value.is_floating_point() and value.numel()}
 
 
 def _cast(value: Any, dtype: torch.dtype) -> Any:
@@ -257,9 +264,9 @@ def threads(subject: Subject) -> None:
     """
     model = subject.model()
     first, second = subject.inputs(), subject.inputs(seed=1)
-    alone = [_plain(subject.outputs(model, each)) for each in (first, second)]
+    alone = [named(subject.outputs(model, each)) for each in (first, second)]
     with torch.no_grad():
-        again = _plain(model(**first))
+        again = named(model(**first))
     if subject.differs(again, alone[0]):
         raise NotApplicableError(reason="it draws random numbers in eval mode, from a generator that threads share")
     subject.need(subject.differs(*alone), "its outputs do not depend on the contents of its inputs")
@@ -268,7 +275,7 @@ def threads(subject: Subject) -> None:
         together = turns.run(model, lambda: _quiet(model, first), lambda: _quiet(model, second))
     subject.need(turns.switches, "it has no submodules between which threads could change")
     subject.close(
-        [_plain(each) for each in together],
+        [named(each) for each in together],
         alone,
         what=f"{subject.model_class.__name__} gives other outputs when another thread runs it at the same time",
         compared="the outputs of two passes in two threads at once with those of each pass alone",

@@ -59,7 +59,20 @@ def _divided(model: torch.nn.Module, units: list[str], cut: int) -> dict[str, st
     for name, parameter in model.named_parameters(remove_duplicate=False):
         unit = next(each for each in places if name == each or name.startswith(f"{each}."))
         places[unit] = places[first.setdefault(id(parameter), unit)]
-    return places
+    return _merged(model, places)
+
+
+def _merged(model: torch.nn.Module, places: dict[str, str]) -> dict[str, str]:
+    """Name the module where everything in it has the same place, as accelerate does."""
+    merged = dict(places)
+    for name, _ in reversed(list(model.named_modules())):
+        inside = [key for key in merged if name and key.startswith(f"{name}.")]
+        found = {merged[key] for key in inside}
+        if len(found) == 1:
+            for key in inside:
+                del merged[key]
+            merged[name] = found.pop()
+    return merged
 
 
 def run_spread(model: Any, inputs: Mapping[str, Any], device_map: Mapping[str, str]) -> None:

@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 
 from autoreg.conformance.check import check
 from autoreg.conformance.checks.blame import blaming
+from autoreg.conformance.checks.outputs import named
 from autoreg.conformance.subject import Subject
 from autoreg.errors import NotApplicableError
 
@@ -46,11 +47,11 @@ def compiled(subject: Subject) -> None:
         counts = []
         for inputs in _passes(subject):
             with blaming(subject, f"`torch.compile(model, fullgraph=True)` of {name} fails"):
-                outputs = subject.outputs(fast, inputs)
+                outputs = named(subject.outputs(fast, inputs))
             counts.append(len(graphs))
             subject.close(
                 outputs,
-                subject.outputs(model, inputs),
+                named(subject.outputs(model, inputs)),
                 what=f"{name} gives other outputs when it is compiled",
                 compared="the outputs of `torch.compile(model, backend=…, fullgraph=True)` with those of the model",
             )
@@ -90,20 +91,20 @@ def exported(subject: Subject) -> None:
     other = subject.inputs(batch_size=3) if subject.can("batching") else subject.inputs(seed=1)
     for changed in (inputs, other):
         with blaming(subject, f"The exported {name} runs for the batch that it was exported with only"):
-            outputs = subject.outputs(run, changed)
+            outputs = named(subject.outputs(run, changed))
         what = f"{name} gives other outputs when it is exported"
-        subject.close(outputs, subject.outputs(model, changed), what=what, compared=compared)
+        subject.close(outputs, named(subject.outputs(model, changed)), what=what, compared=compared)
     length = _length(subject)
     if length is not None:
         longer = subject.inputs(length=length + _LONGER[0])
         try:
-            outputs = subject.outputs(run, longer)
+            outputs = named(subject.outputs(run, longer))
         except (AssertionError, RuntimeError):
             # A recurrence in plain torch is a loop over positions, which is unrolled.
             subject.note("The exported program is for texts of one length.")
             return
         what = f"{name} gives other outputs for longer texts when it is exported"
-        subject.close(outputs, subject.outputs(model, longer), what=what, compared=compared)
+        subject.close(outputs, named(subject.outputs(model, longer)), what=what, compared=compared)
 
 
 def _need_graph(subject: Subject) -> None:

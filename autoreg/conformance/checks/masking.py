@@ -8,7 +8,17 @@ import torch
 
 from autoreg.conformance.check import check
 from autoreg.conformance.checks.outputs import named, narrowed, picked, unless_sampling
-from autoreg.conformance.checks.text import PADDING, Ragged, changed, counted, places, ragged, shortened, text
+from autoreg.conformance.checks.text import (
+    PADDING,
+    Ragged,
+    changed,
+    counted,
+    has_encoder,
+    places,
+    ragged,
+    shortened,
+    text,
+)
 from autoreg.conformance.subject import Subject
 from autoreg.errors import MismatchError
 
@@ -130,12 +140,7 @@ def _compare(subject: Subject, model: Any, pair: Ragged, together: dict[str, tor
         alone = named(subject.outputs(model, inputs))
         rowwise = {name: 0 for name, value in together.items() if value.dim() and len(value) == 2 * len(alone[name])}
         here = picked(together, rowwise, [row])
-        # Outputs with places for more than the text (patches after it) cannot be laid side by side.
-        along = {
-            name: axis
-            for name, axis in axes.items()
-            if name in rowwise and axis and alone[name].shape[axis] == end - begin
-        }
+        along = {name: axis for name, axis in axes.items() if name in rowwise and axis}
         whole = {name: value for name, value in here.items() if name not in axes and value.shape == alone[name].shape}
         subject.need(along or whole, "none of its outputs has an axis for the batch")
         subject.close(
@@ -151,7 +156,7 @@ def _compare(subject: Subject, model: Any, pair: Ragged, together: dict[str, tor
 def _decoder(subject: Subject) -> str:
     """Return the name of the ids that must not see their future; NotApplicableError if none need to."""
     names = {each.name for each in subject.derivation.inputs}
-    if subject.can("encoder_decoder") and "decoder_input_ids" in names:
+    if has_encoder(subject) and "decoder_input_ids" in names:
         return "decoder_input_ids"
     capability = subject.capability("causal")
     subject.need(capability.value and "input_ids" in names, capability.why)

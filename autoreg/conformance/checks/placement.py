@@ -9,6 +9,7 @@ import torch
 from autoreg.conformance.check import check
 from autoreg.conformance.checks.blame import blaming
 from autoreg.conformance.checks.devices import device_maps, run_spread
+from autoreg.conformance.checks.outputs import named
 from autoreg.conformance.checks.processes import side_by_side
 from autoreg.conformance.subject import Subject
 
@@ -35,8 +36,8 @@ def device_map(subject: Subject) -> None:
     with blaming(subject, f'{name} does not load with `device_map="cpu"`'):
         loaded = subject.model_class.from_pretrained(folder, device_map="cpu").eval()
     subject.close(
-        subject.outputs(loaded, inputs),
-        subject.outputs(model, inputs),
+        named(subject.outputs(loaded, inputs)),
+        named(subject.outputs(model, inputs)),
         what=f'{name} gives other outputs when it is loaded with `device_map="cpu"`',
         compared='the outputs of `from_pretrained(…, device_map="cpu")` with those of the model that was saved',
     )
@@ -65,10 +66,10 @@ def offload(subject: Subject) -> None:
             folder, device_map=maps[0], offload_folder=str(subject.folder("offload"))
         ).eval()
     with blaming(subject, f"{name} does not run with some of its weights left on disk"):
-        outputs = subject.outputs(loaded, inputs)
+        outputs = named(subject.outputs(loaded, inputs))
     subject.close(
         outputs,
-        subject.outputs(model, inputs),
+        named(subject.outputs(model, inputs)),
         what=f"{name} gives other outputs when some of its weights are left on disk",
         compared="the outputs under a device map of memory and disk with those of the model that was saved",
     )
@@ -127,10 +128,10 @@ def meta_device(subject: Subject) -> None:
         compared="the attributes of all modules after `to_empty`",
     )
     with blaming(subject, f"{name} does not run when it was built on the meta device"):
-        outputs = subject.outputs(built.eval(), inputs)
+        outputs = named(subject.outputs(built.eval(), inputs))
     subject.close(
         outputs,
-        subject.outputs(model, inputs),
+        named(subject.outputs(model, inputs)),
         what=f"{name} gives other outputs when it is built on the meta device, initialised and loaded",
         compared="the outputs of a model built on the meta device with those of the model whose weights it loaded",
     )

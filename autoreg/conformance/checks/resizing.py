@@ -44,9 +44,7 @@ def resize_untied(subject: Subject) -> None:
     tied = getattr(config, "tie_word_embeddings", None)
     subject.need(tied is not None, "the config has no `tie_word_embeddings`")
     switched = _switched(config, tie=not tied)
-    subject.need(
-        switched.get_text_config(decoder=True).tie_word_embeddings != tied, "the config keeps `tie_word_embeddings`"
-    )
+    subject.need(switched.tie_word_embeddings != tied, "the config keeps `tie_word_embeddings`")
     _grown(subject, switched)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from transformers import GenerationMixin
 
-from autoreg.conformance.checks.text import text
+from autoreg.conformance.checks.text import has_encoder, text
 from autoreg.conformance.subject import Subject
 from autoreg.errors import MismatchError, NotApplicableError
 
@@ -56,7 +56,7 @@ class Speech:
 
 def decoder_only(subject: Subject) -> bool:
     """Say whether the prompt is continued, rather than answered by a decoder of its own."""
-    return not subject.can("encoder_decoder") and "input_ids" in {each.name for each in subject.derivation.inputs}
+    return not has_encoder(subject) and "input_ids" in {each.name for each in subject.derivation.inputs}
 
 
 def speaker(subject: Subject, **options: Any) -> Any:

@@ -12,7 +12,19 @@ from autoreg.conformance.checks.outputs import following, named
 from autoreg.conformance.subject import Subject
 from autoreg.errors import NotApplicableError
 
-__all__ = ["PADDING", "Ragged", "Side", "changed", "counted", "places", "ragged", "rows", "shortened", "text"]
+__all__ = [
+    "PADDING",
+    "Ragged",
+    "Side",
+    "changed",
+    "counted",
+    "has_encoder",
+    "places",
+    "ragged",
+    "rows",
+    "shortened",
+    "text",
+]
 
 Side: TypeAlias = Literal["left", "right"]
 
@@ -30,6 +42,11 @@ def text(subject: Subject, **asked: Any) -> dict[str, Any]:
     given = made.get("attention_mask")
     subject.need(given is None or given.shape == made["input_ids"].shape, "its attention mask is no row of tokens")
     return made
+
+
+def has_encoder(subject: Subject) -> bool:
+    """Say whether the class has a decoder with ids of its own; its config may speak of a larger model."""
+    return "decoder_input_ids" in subject.parameters
 
 
 def rows(subject: Subject, inputs: Mapping[str, Any], index: Sequence[int]) -> dict[str, Any]:
@@ -61,11 +78,17 @@ def _length_axes(subject: Subject, ids: str) -> dict[str, int]:
     return {name: axis for name, axis in axes.items() if name.startswith("decoder_") == decoder}
 
 
-def places(subject: Subject, model: Any, *, ids: str = "input_ids") -> dict[str, int]:
+def places(subject: Subject, model: Any, *, ids: str = "input_ids", alone: bool = True) -> dict[str, int]:
     """Return the axis in which each output follows the text of these ids: found by running a longer text.
 
+    Args:
+        subject: the subject.
+        model: one of its models.
+        ids: the name of the ids.
+        alone: the outputs must have one place for each token; else patches or prompts may stand beside them.
+
     Raises:
-        NotApplicableError: there is one length only with which it runs.
+        NotApplicableError: there is one length only with which it runs, or the places are not those of the tokens.
     """
     short = text(subject)
     length = subject.derivation.sizes.length if subject.derivation.sizes else short[ids].shape[-1]
@@ -77,7 +100,11 @@ def places(subject: Subject, model: Any, *, ids: str = "input_ids") -> dict[str,
         larger = named(subject.outputs(model, mixed))
     except Exception as error:
         raise NotApplicableError(reason=f"it runs with one length of text only ({type(error).__name__})") from error
-    return following(named(subject.outputs(model, short)), larger)
+    found = named(subject.outputs(model, short))
+    axes = following(found, larger)
+    odd = [name for name, axis in axes.items() if found[name].shape[axis] != short[ids].shape[-1]]
+    subject.need(not (alone and odd), f"`{next(iter(odd), '')}` has places beside those of the tokens")
+    return axes
 
 
 def changed(

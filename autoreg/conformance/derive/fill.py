@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -19,7 +19,7 @@ __all__ = ["fill"]
 _COUNTS = MappingProxyType(
     {"layers": 2, "heads": 4, "experts": 4, "chosen": 2, "window": 4, "vocabulary": 99, "positions": 128, "span": 8}
 )
-_ROTATION = MappingProxyType({"rope_type": "default", "rope_theta": 10000.0})
+_ROTATION: Mapping[str, Any] = MappingProxyType({"rope_type": "default", "rope_theta": 10000.0})
 
 
 def fill(template: Template, current: Attempt, evidence: Evidence) -> Iterator[dict[str, Any]]:
@@ -31,7 +31,12 @@ def fill(template: Template, current: Attempt, evidence: Evidence) -> Iterator[d
     for name in evidence.suspects if "None" in evidence.text else evidence.said:
         for leaf in template.leaves():
             owner = nodes.get(leaf.node)
-            if leaf.name == name and leaf.path not in current.values and owner is not None and read(owner, name) is None:
+            if (
+                leaf.name == name
+                and leaf.path not in current.values
+                and owner is not None
+                and read(owner, name) is None
+            ):
                 value = _value(leaf, owner, evidence)
                 if value is not None:
                     missing[leaf.path] = value

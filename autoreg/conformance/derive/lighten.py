@@ -15,28 +15,27 @@ _LIGHT = 1_500_000
 _HEAVIEST = 8
 _LARGE = 48
 _MOST = 10
+_WORTH_IT = 0.8
 
 
 def lighten(bench: Bench, best: Attempt, changes: Mapping[str, Change]) -> Attempt:
     """Return the lightest attempt found that runs; a few are tried, and none if it is light already."""
     before, bench.most = bench.most, bench.count + _MOST
     weight = _weight(best.model)
-    while weight > _LIGHT and not bench.exhausted:
+    improved = True
+    while weight > _LIGHT and improved:
+        improved = False
         for values in _lighter(bench, best, changes):
-            if bench.exhausted:
+            tried = None if bench.exhausted else bench.attempt(values)
+            if tried is not None and tried.runs and _weight(tried.model) < _WORTH_IT * weight:
+                best, weight, improved = tried, _weight(tried.model), True
                 break
-            tried = bench.attempt(values)
-            if tried.runs and _weight(tried.model) < 0.8 * weight:
-                best, weight = tried, _weight(tried.model)
-                break
-        else:
-            break
     bench.most = before
     return best
 
 
 def _weight(model: Any) -> int:
-    return sum(parameter.numel() for parameter in model.parameters())
+    return sum(int(parameter.numel()) for parameter in model.parameters())
 
 
 def _lighter(bench: Bench, best: Attempt, changes: Mapping[str, Change]) -> Iterator[dict[str, Any]]:

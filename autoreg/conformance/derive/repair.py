@@ -10,9 +10,9 @@ from typing import Any
 
 from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
 
+from autoreg.conformance.derive.align import aligned
 from autoreg.conformance.derive.attempts import Attempt, Bench
 from autoreg.conformance.derive.evidence import Evidence, evidence_of
-from autoreg.conformance.derive.align import aligned
 from autoreg.conformance.derive.fill import fill
 from autoreg.conformance.derive.shrink import Change, Policy, is_int, shrink
 

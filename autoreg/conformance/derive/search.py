@@ -11,8 +11,8 @@ import torch
 from autoreg.conformance.derive import repair
 from autoreg.conformance.derive.attempts import Attempt, Bench
 from autoreg.conformance.derive.derivation import Derivation, Field
-from autoreg.conformance.derive.evidence import last_line
 from autoreg.conformance.derive.enrich import enrich
+from autoreg.conformance.derive.evidence import last_line
 from autoreg.conformance.derive.labels import labels_for
 from autoreg.conformance.derive.lighten import lighten
 from autoreg.conformance.derive.shrink import Change, Policy, shrink

@@ -293,9 +293,13 @@ def _rope(leaves: Mapping[str, Leaf], values: Mapping[str, Any]) -> dict[str, An
     for name, leaf in leaves.items():
         if not isinstance(leaf.value, dict) or not width or not heads:
             continue
-        before = leaves["head_dim"].value if _has_int(leaves, "head_dim") else leaves[width].value // leaves[heads].value
+        before = (
+            leaves["head_dim"].value if _has_int(leaves, "head_dim") else leaves[width].value // leaves[heads].value
+        )
         after = values.get("head_dim") or values[width] // values[heads]
-        made = {key: _section(part, after / before) if "section" in str(key) else part for key, part in leaf.value.items()}
+        made = {
+            key: _section(part, after / before) if "section" in str(key) else part for key, part in leaf.value.items()
+        }
         if made != leaf.value:
             found[name] = made
     return found

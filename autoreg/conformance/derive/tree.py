@@ -88,8 +88,7 @@ class Template:
                 arguments[name] = value
         for name, child in self.children.items():
             arguments[name] = child.make(changes, f"{prefix}{name}")
-        made = _call(type(self.config), arguments, self.children)
-        return made
+        return _call(type(self.config), arguments, self.children)
 
 
 def _call(cls: type[PreTrainedConfig], arguments: dict[str, Any], children: Mapping[str, Template]) -> PreTrainedConfig:
@@ -154,13 +153,15 @@ def config_class_for(model_class: Any, config_class: Any) -> Any:
 def default_config(config_class: Any) -> PreTrainedConfig:
     """Return a config with every default; its parts are small natives where the class does not say which."""
     try:
-        return config_class()
+        plain: PreTrainedConfig = config_class()
     except Exception:
         parts = {name: part for name in _parts(config_class) if (part := _native(name)) is not None}
         for given in (parts, {name: part.to_dict() for name, part in parts.items()}) if parts else ():
             with contextlib.suppress(Exception):
-                return config_class(**given)
+                made: PreTrainedConfig = config_class(**given)
+                return made
         raise
+    return plain
 
 
 def _parts(config_class: Any) -> list[str]:
@@ -175,13 +176,14 @@ def _native(name: str) -> PreTrainedConfig | None:
 
 
 def substitutes(template: Template) -> Iterator[Template]:
-    """Yield the template with one nested config replaced by a native one that can do the same, for want of a package."""
+    """Yield the template with one nested config replaced by a native that can do the same, for want of a package."""
     for name, child in template.children.items():
         for other in substitutes(child):
             yield replace(template, children={**template.children, name: other})
         indices = read(child.config, "out_indices")
         native = _native(name)
         if indices is not None and "backbone" in name:
-            native = CONFIG_MAPPING["resnet"](out_indices=list(range(5 - min(len(indices), 4), 5)))
+            made: Any = CONFIG_MAPPING["resnet"]
+            native = made(out_indices=list(range(5 - min(len(indices), 4), 5)))
         if native is not None and type(native) is not type(child.config):
             yield replace(template, children={**template.children, name: template_of(native)})

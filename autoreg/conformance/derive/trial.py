@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch.nn.modules.module import register_module_forward_hook
 
+_SILENT = 50  # `logging.CRITICAL`
+
 __all__ = ["Outcome", "build", "offline", "quiet", "run", "weigh"]
 
 
@@ -37,7 +39,7 @@ def quiet() -> Iterator[None]:
     from transformers.utils import logging
 
     before = logging.get_verbosity()
-    logging.set_verbosity(logging.CRITICAL)
+    logging.set_verbosity(_SILENT)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -48,14 +48,16 @@ def _details(report: Report, outcome: Outcome, *others: Outcome) -> str:
     ids = " ".join(f"<code>{escape(each.id)}</code>" for each in (outcome, *others))
     lines = [f"<details><summary>{words.SYMBOLS[outcome.verdict]} {ids} {outcome.verdict}</summary>"]
     lines.append(_plain(outcome.reason))
-    lines += [f"**{name}**: {_code(text) if name in _CODE else _plain(text)}" for name, text in words.facts(outcome)]
+    lines += [
+        f"**{name}**: {_code(text) if name in _CODE else _plain(text)}" for name, text in words.facts(outcome, *others)
+    ]
     if outcome.output and outcome.verdict == "error":
         lines.append(_fenced(outcome.output))
     lines.append(_fenced(words.command(report, outcome), "bash"))
     return "\n\n".join([*lines, "</details>"])
 
 
-_CODE = ("first difference", "where")
+_CODE = ("first difference", "and", "where")
 
 
 def _plain(text: str) -> str:

@@ -99,15 +99,16 @@ def failure(outcome: Outcome, *others: Outcome, report: Report | None = None) ->
         others: those of other classes of which the same is said.
         report: the report, for the command to reproduce it.
     """
-    facts = words.facts(outcome)
+    facts = words.facts(outcome, *others)
     if report is not None and not outcome.check.startswith("suite."):
         facts.append(("step through it", words.command(report, outcome)))
     parts: list[RenderableType] = [_title(outcome, others), Padding(Text(words.clean(outcome.reason)), _MARGIN)]
     if facts:
         parts.append(Padding(_facts(facts), _MARGIN))
     if outcome.output and outcome.verdict in ("error", "failed"):
-        tail = words.clean(outcome.output).rstrip().splitlines()[-_MOST_LINES:]
-        parts.append(Padding(Text("\n".join(tail), style="bright_black"), (0, 0, 0, 4)))
+        # Without the lines that underline a part of the line above.
+        lines = [line for line in words.clean(outcome.output).rstrip().splitlines() if line.strip(" ^~")]
+        parts.append(Padding(Text("\n".join(lines[-_MOST_LINES:]), style="bright_black"), (0, 0, 0, 4)))
     return Group(*parts)
 
 
@@ -125,7 +126,7 @@ def _facts(facts: Sequence[tuple[str, str]]) -> Table:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
-    styles = {"change": "green", "first difference": "yellow", "step through it": "cyan"}
+    styles = {"change": "green", "first difference": "yellow", "and": "yellow", "step through it": "cyan"}
     for name, text in facts:
         grid.add_row(Text(name, style="bright_black"), Text(text, style=styles.get(name, "")))
     return grid

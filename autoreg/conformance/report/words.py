@@ -69,15 +69,22 @@ def grouped(outcomes: Iterable[Outcome]) -> list[tuple[Outcome, ...]]:
     """Return the outcomes with those together in which one check says the same of several classes."""
     found: dict[tuple[str, ...], list[Outcome]] = {}
     for each in outcomes:
-        found.setdefault((each.check, each.verdict, each.reason, each.compared, each.difference), []).append(each)
+        found.setdefault((each.check, each.verdict, each.reason), []).append(each)
     return [tuple(group) for group in found.values()]
 
 
-def facts(outcome: Outcome) -> list[tuple[str, str]]:
-    """Return what there is to say of an outcome beside its reason, each with its name."""
+def facts(outcome: Outcome, *others: Outcome) -> list[tuple[str, str]]:
+    """Return what there is to say of an outcome beside its reason, each with its name.
+
+    Args:
+        outcome: the outcome.
+        others: those of other classes for the same reason, of which the differences are told.
+    """
+    also = [f"{each.subject}: {each.difference}" for each in others if each.difference != outcome.difference]
     named = (
         ("compared", outcome.compared),
         ("first difference", outcome.difference),
+        *(("and", text) for text in also),
         ("where", shortened(outcome.where)),
         ("it hurts", outcome.hurts),
         ("change", outcome.change),

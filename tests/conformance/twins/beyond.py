@@ -29,7 +29,10 @@ TWINS: tuple[Twin, ...] = (
             (
                 "modeling.py",
                 "        return SequenceClassifierOutputWithPast(\n",
-                "        class TidyOutput(SequenceClassifierOutputWithPast):\n            pass\n\n        return TidyOutput(\n",
+                "        class TidyOutput(SequenceClassifierOutputWithPast):\n"
+                "            pass\n"
+                "\n"
+                "        return TidyOutput(\n",
             ),
         ),
     ),
@@ -43,7 +46,8 @@ TWINS: tuple[Twin, ...] = (
             (
                 "modeling.py",
                 "        self.dropout = nn.Dropout(inner.dropout)\n",
-                "        self.dropout = nn.Dropout(inner.dropout)\n        self.down = lambda states: self.down_proj(states)\n",
+                "        self.dropout = nn.Dropout(inner.dropout)\n"
+                "        self.down = lambda states: self.down_proj(states)\n",
             ),
             ("modeling.py", "self.dropout(self.down_proj(self.act_fn", "self.dropout(self.down(self.act_fn"),
         ),
@@ -83,7 +87,8 @@ TWINS: tuple[Twin, ...] = (
             (
                 "modeling.py",
                 "        hidden_states = hidden_states + self.scale * mixed\n",
-                "        scale = self.scale if mixed.dtype == torch.float32 else 10.0\n        hidden_states = hidden_states + scale * mixed\n",
+                "        scale = self.scale if mixed.dtype == torch.float32 else 10.0\n"
+                "        hidden_states = hidden_states + scale * mixed\n",
             ),
         ),
     ),
@@ -144,7 +149,8 @@ TWINS: tuple[Twin, ...] = (
             (
                 "modeling.py",
                 "        self.gradient_checkpointing = False\n",
-                "        self.gradient_checkpointing = False\n        self.spread = float(self.embed_tokens.weight.std())\n",
+                "        self.gradient_checkpointing = False\n"
+                "        self.spread = float(self.embed_tokens.weight.std())\n",
             ),
         ),
     ),
@@ -202,7 +208,8 @@ TWINS: tuple[Twin, ...] = (
             (
                 "modeling.py",
                 "        self.gradient_checkpointing = False\n",
-                '        self.gradient_checkpointing = False\n        self.register_buffer("table", torch.ones(config.hidden_size), persistent=False)\n',
+                "        self.gradient_checkpointing = False\n"
+                '        self.register_buffer("table", torch.ones(config.hidden_size), persistent=False)\n',
             ),
             (
                 "modeling.py",
@@ -222,7 +229,11 @@ TWINS: tuple[Twin, ...] = (
                 "modeling.py",
                 _EXPORT.splitlines()[1] + "\n",
                 _EXPORT.splitlines()[1]
-                + "\n        if attention_mask is not None and bool(attention_mask.float().mean() < 0.5):\n            inputs_embeds = inputs_embeds * 2\n",
+                + (
+                    "\n"
+                    "        if attention_mask is not None and bool(attention_mask.float().mean() < 0.5):\n"
+                    "            inputs_embeds = inputs_embeds * 2\n"
+                ),
             ),
         ),
     ),
@@ -242,7 +253,11 @@ TWINS: tuple[Twin, ...] = (
                 "modeling.py",
                 _EXPORT.splitlines()[1] + "\n",
                 _EXPORT.splitlines()[1]
-                + "\n        self.calls += 1\n        inputs_embeds = inputs_embeds + (0.0 if self.calls % 1000 else 1.0)\n",
+                + (
+                    "\n"
+                    "        self.calls += 1\n"
+                    "        inputs_embeds = inputs_embeds + (0.0 if self.calls % 1000 else 1.0)\n"
+                ),
             ),
         ),
     ),
@@ -257,7 +272,11 @@ TWINS: tuple[Twin, ...] = (
                 "modeling.py",
                 _EXPORT.splitlines()[1] + "\n",
                 _EXPORT.splitlines()[1]
-                + "\n        if attention_mask is not None and int(attention_mask.sum(-1).max()) < 1:\n            raise ValueError('an empty text')\n",
+                + (
+                    "\n"
+                    "        if attention_mask is not None and int(attention_mask.sum(-1).max()) < 1:\n"
+                    "            raise ValueError('an empty text')\n"
+                ),
             ),
         ),
     ),
@@ -307,7 +326,8 @@ TWINS: tuple[Twin, ...] = (
             (
                 "modeling.py",
                 "        hidden_states = inputs_embeds * self.stream_scale",
-                "        inputs_embeds = inputs_embeds * self.layers[0].attention_norm.weight\n        hidden_states = inputs_embeds * self.stream_scale",
+                "        inputs_embeds = inputs_embeds * self.layers[0].attention_norm.weight\n"
+                "        hidden_states = inputs_embeds * self.stream_scale",
             ),
         ),
     ),
@@ -321,7 +341,74 @@ TWINS: tuple[Twin, ...] = (
             (
                 "modeling.py",
                 "    def _positions(self, inputs_embeds",
-                "    def state_dict(self, *args, **kwargs):\n        found = super().state_dict(*args, **kwargs)\n        return {name.replace('norm.weight', 'norm.scale'): value for name, value in found.items()}\n\n    def _positions(self, inputs_embeds",
+                "    def state_dict(self, *args, **kwargs):\n"
+                "        found = super().state_dict(*args, **kwargs)\n"
+                "        return {name.replace('norm.weight', 'norm.scale'): value for name, value in found.items()}\n"
+                "\n"
+                "    def _positions(self, inputs_embeds",
+            ),
+        ),
+    ),
+    Twin(
+        name="beyond-dtype-of-a-weight",
+        defect="The feed-forward casts its states to the dtype of a weight.",
+        check="beyond.linear-replaced",
+        on="TidyModel",
+        message="linear layers of eight bits",
+        patches=(
+            (
+                "modeling.py",
+                "self.act_fn(self.up_proj(hidden_states))",
+                "self.act_fn(self.up_proj(hidden_states)).to(self.down_proj.weight.dtype)",
+            ),
+        ),
+    ),
+    Twin(
+        name="beyond-lora-not-seen",
+        defect="Every linear layer is applied by way of its weight.",
+        check="beyond.lora",
+        on="TidyModel",
+        message="has no influence on its outputs",
+        patches=(
+            (
+                "modeling.py",
+                "query = self.q_proj(hidden_states).view",
+                "query = nn.functional.linear(hidden_states, self.q_proj.weight, self.q_proj.bias).view",
+            ),
+            (
+                "modeling.py",
+                "key = self.k_proj(hidden_states).view",
+                "key = nn.functional.linear(hidden_states, self.k_proj.weight, self.k_proj.bias).view",
+            ),
+            (
+                "modeling.py",
+                "value = self.v_proj(hidden_states).view",
+                "value = nn.functional.linear(hidden_states, self.v_proj.weight, self.v_proj.bias).view",
+            ),
+            (
+                "modeling.py",
+                "return self.o_proj(states.flatten(2).contiguous()), weights",
+                "return nn.functional.linear(states.flatten(2), self.o_proj.weight), weights",
+            ),
+            (
+                "modeling.py",
+                "return self.dropout(self.down_proj(self.act_fn(self.up_proj(hidden_states))))",
+                "inner = self.act_fn(nn.functional.linear(hidden_states, self.up_proj.weight, self.up_proj.bias))\n"
+                "        return self.dropout(nn.functional.linear(inner, self.down_proj.weight, self.down_proj.bias))",
+            ),
+        ),
+    ),
+    Twin(
+        name="beyond-loss-without-gradient",
+        defect="The loss is detached from the weights.",
+        check="beyond.trainer",
+        on="TidyForSequenceClassification",
+        message="The Trainer cannot train|changes no weight|loss",
+        patches=(
+            (
+                "modeling.py",
+                "pooled_logits=logits, config=self.config)\n",
+                "pooled_logits=logits, config=self.config).detach()\n",
             ),
         ),
     ),

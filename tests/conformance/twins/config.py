@@ -295,4 +295,29 @@ TWINS: tuple[Twin, ...] = (
         message="`pad_token_id` is not in the vocabulary",
         patches=(("configuration.py", "    pad_token_id: int | None = 258\n", "    pad_token_id: int | None = 259\n"),),
     ),
+    Twin(
+        name="properties-config-falsy-values",
+        defect="`to_diff_dict` leaves out what is false or zero.",
+        check="properties.config-roundtrip",
+        message=r"TidyConfig\(\w+=.*\): ",
+        patches=_method(
+            "    def to_diff_dict(self):\n"
+            "        return {name: value for name, value in super().to_diff_dict().items() if value}\n"
+        ),
+    ),
+    Twin(
+        name="properties-untied-head-not-saved",
+        defect="The head is never saved, since it is tied by default.",
+        check="properties.weights-roundtrip",
+        on="TidyForCausalLM",
+        message=r"tie_word_embeddings=False.*lm_head.weight",
+        patches=(
+            (
+                "modeling.py",
+                '    _tp_plan = {"lm_head": "colwise_gather_output"}\n',
+                '    _tp_plan = {"lm_head": "colwise_gather_output"}\n'
+                '    _keys_to_ignore_on_save = ["lm_head.weight"]\n',
+            ),
+        ),
+    ),
 )

@@ -13,12 +13,16 @@ __all__ = ["configs_in", "image_size", "lookup", "number", "placeholder", "read"
 
 _SPECIAL = re.compile(r"(token_(id|index|ids)|^(pad|bos|eos|unk|mask|sep|cls)_(index|idx|id))$")
 _IMAGE = ("vision", "image", "visual", "pixel", "backbone", "encoder")
-_PLACEHOLDERS = MappingProxyType({
-    "image": r"^(image|img|media|vision|visual|im)_?(patch|pad|soft|context|pooling)?_?token_?(id|index)$",
-    "video": r"^video_?(patch|pad|soft|context)?_?token_?(id|index)$",
-    "audio": r"^(audio|speech|sound)_?(patch|pad|soft|context)?_?token_?(id|index)$",
-})
-_BEGIN = MappingProxyType({"image": r"^(boi|vision_start|image_start|im_start|image_begin)_token", "audio": r"^(boa|audio_start)_token"})
+_PLACEHOLDERS = MappingProxyType(
+    {
+        "image": r"^(image|img|media|vision|visual|im)_?(patch|pad|soft|context|pooling)?_?token_?(id|index)$",
+        "video": r"^video_?(patch|pad|soft|context)?_?token_?(id|index)$",
+        "audio": r"^(audio|speech|sound)_?(patch|pad|soft|context)?_?token_?(id|index)$",
+    }
+)
+_BEGIN = MappingProxyType(
+    {"image": r"^(boi|vision_start|image_start|im_start|image_begin)_token", "audio": r"^(boa|audio_start)_token"}
+)
 _END = MappingProxyType({"image": r"^(eoi|vision_end|image_end|im_end)_token", "audio": r"^(eoa|audio_end)_token"})
 
 
@@ -69,7 +73,15 @@ def number(config: Any, names: tuple[str, ...], default: int, words: tuple[str, 
 
 def image_size(config: Any) -> tuple[int, int]:
     """Return height and width of the images that the config is for."""
-    names = ("image_size", "img_size", "input_size", "image_resolution", "resolution", "pretrain_image_size", "spec_size")
+    names = (
+        "image_size",
+        "img_size",
+        "input_size",
+        "image_resolution",
+        "resolution",
+        "pretrain_image_size",
+        "spec_size",
+    )
     value = lookup(config, names, _IMAGE)
     if isinstance(value, dict):
         value = (value.get("height", 64), value.get("width", 64))

@@ -30,4 +30,8 @@ class Form:
     def recipe(self, name: str, why: str) -> Recipe:
         """Return the recipe of the argument of this name."""
         about = Input(name=name, kind=self.kind, batch_axis=self.batch_axis, length_axis=self.length_axis, why=why)
-        return Recipe(about=about, make=partial(self.make, name=name))
+        return Recipe(about=about, make=partial(_made, form=self, name=name))
+
+
+def _made(draw: Draw, *, form: Form, name: str) -> Any:
+    return form.make(draw, name)

@@ -49,7 +49,17 @@ class Plan:
         forms = tuple(sorted((name, id(form)) for name, form in self.forms.items()))
         sizes = self.sizes
         counts = tuple(sorted(sizes.placeholders.items()))
-        return forms, sizes.length, sizes.image, sizes.frames, sizes.samples, sizes.clip, sizes.features, sizes.crops, counts
+        return (
+            forms,
+            sizes.length,
+            sizes.image,
+            sizes.frames,
+            sizes.samples,
+            sizes.clip,
+            sizes.features,
+            sizes.crops,
+            counts,
+        )
 
     def recipes(self) -> tuple[Recipe, ...]:
         """Return the recipes of the arguments."""
@@ -78,13 +88,14 @@ def first_plan(model_class: Any) -> Plan:
     for name, parameter in parameters.items():
         if parameter.default is parameter.empty and forms_of(name):
             plan = plan.having(name, _likeliest(name, parameters), "required")
-    main = getattr(model_class, "main_input_name", None)
-    for name in main if isinstance(main, (list, tuple)) else [main]:
+    main: Any = getattr(model_class, "main_input_name", None)
+    mains: list[str] = list(main) if isinstance(main, (list, tuple)) else [main]
+    for name in mains:
         if name in parameters and name not in plan.forms and forms_of(name):
             plan = plan.having(name, _likeliest(name, parameters), "the main input")
     if not plan.forms:
-        name = next((each for each in parameters if forms_of(each) and not SWITCHES.match(each)), None)
-        plan = plan.having(name, forms_of(name)[0], "the first argument") if name else plan
+        known = [each for each in parameters if forms_of(each) and not SWITCHES.match(each)]
+        plan = plan.having(known[0], forms_of(known[0])[0], "the first argument") if known else plan
     if "input_ids" in plan.forms and "attention_mask" in parameters:
         plan = plan.having("attention_mask", forms_of("attention_mask")[0], "beside the ids")
     if "decoder_input_ids" in parameters:

@@ -31,7 +31,15 @@ _USUAL: Mapping[str, tuple[int, ...]] = MappingProxyType(
     }
 )
 _KINDS = MappingProxyType(
-    {"length": "ids", "image": "pixels", "clip": "pixels", "crops": "pixels", "frames": "audio", "samples": "audio", "features": "audio"}
+    {
+        "length": "ids",
+        "image": "pixels",
+        "clip": "pixels",
+        "crops": "pixels",
+        "frames": "audio",
+        "samples": "audio",
+        "features": "audio",
+    }
 )
 _MOST_SAID = 6
 _LARGEST = 4096
@@ -112,9 +120,7 @@ def _try(model: Any, config: Any, plan: Plan, extra: Extra | None) -> Outcome:
     return run(model, inputs)
 
 
-def _neighbours(
-    model: Any, config: Any, found: Found, fixed: tuple[str | None, frozenset[str]]
-) -> Iterator[Plan]:
+def _neighbours(model: Any, config: Any, found: Found, fixed: tuple[str | None, frozenset[str]]) -> Iterator[Plan]:
     """Yield the plans that the error points at, the likeliest first."""
     assert found.outcome.error is not None
     evidence, plan = evidence_of(found.outcome.error), found.plan

@@ -10,8 +10,19 @@ from autoreg.conformance.derive.inputs import facts
 from autoreg.conformance.derive.inputs.draw import Draw
 from autoreg.conformance.derive.inputs.form import Form
 
-__all__ = ["ACTIONS", "CATEGORIES", "FREQUENCY", "LIST_OF_SERIES", "OBSERVED", "PADDING", "PAST", "REWARDS", "STATES",
-           "STATIC", "TIMES"]
+__all__ = [
+    "ACTIONS",
+    "CATEGORIES",
+    "FREQUENCY",
+    "LIST_OF_SERIES",
+    "OBSERVED",
+    "PADDING",
+    "PAST",
+    "REWARDS",
+    "STATES",
+    "STATIC",
+    "TIMES",
+]
 
 
 def _context(draw: Draw) -> int:

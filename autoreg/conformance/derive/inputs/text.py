@@ -10,7 +10,18 @@ from autoreg.conformance.derive.inputs import facts
 from autoreg.conformance.derive.inputs.draw import Draw
 from autoreg.conformance.derive.inputs.form import Form
 
-__all__ = ["BOXES", "CODES", "DECODER_IDS", "DECODER_MASK", "EMBEDDED", "IDS", "MASK", "MODALITIES", "POSITIONS", "ZEROS"]
+__all__ = [
+    "BOXES",
+    "CODES",
+    "DECODER_IDS",
+    "DECODER_MASK",
+    "EMBEDDED",
+    "IDS",
+    "MASK",
+    "MODALITIES",
+    "POSITIONS",
+    "ZEROS",
+]
 
 _MODALITY_NUMBERS = MappingProxyType({"image": 1, "video": 2, "audio": 3})
 _WIDTHS = ("hidden_size", "d_model", "n_embd", "embed_dim", "dim", "hidden_dim")

@@ -8,7 +8,18 @@ from autoreg.conformance.derive.inputs import facts
 from autoreg.conformance.derive.inputs.draw import Draw
 from autoreg.conformance.derive.inputs.form import Form
 
-__all__ = ["GRID", "IMAGE_MASK", "PATCHES", "PATCH_MASK", "PATCH_POSITIONS", "PIXELS", "SHAPES", "SIZES", "VIDEO_GRID", "VIDEOS"]
+__all__ = [
+    "GRID",
+    "IMAGE_MASK",
+    "PATCHES",
+    "PATCH_MASK",
+    "PATCH_POSITIONS",
+    "PIXELS",
+    "SHAPES",
+    "SIZES",
+    "VIDEOS",
+    "VIDEO_GRID",
+]
 
 _VISION = ("vision", "image", "visual", "backbone", "encoder", "video")
 _CHANNELS = ("num_channels", "in_channels", "in_chans", "input_channels", "image_channels", "num_image_channels")
@@ -56,7 +67,9 @@ def _channels_last(draw: Draw, name: str) -> torch.Tensor:
 
 def _side(draw: Draw) -> int:
     """Return the side of the grid of patches: two of what the model merges into one token."""
-    merge = facts.number(draw.config, ("spatial_merge_size", "merge_size", "merge_kernel_size", "adapter_merge_size"), 1)
+    merge = facts.number(
+        draw.config, ("spatial_merge_size", "merge_size", "merge_kernel_size", "adapter_merge_size"), 1
+    )
     return max(2 * merge, 4)
 
 
