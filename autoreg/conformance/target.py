@@ -159,11 +159,13 @@ def _registered(auto_class: Any, config_class: type) -> tuple[type, ...]:
 
 
 def look_up(runtime: Runtime, name: str, *, native: bool = False) -> None:
-    """Raise what stands against checking an architecture, before anything heavy is imported. Depth: declaration.
+    """Raise what stands against checking an architecture, before anything heavy is imported. Depth: metadata.
+
+    The declaration is not loaded: a worker watches what that does to a process which never saw the plugin.
 
     Raises:
         UnknownArchitectureError: nobody has it.
-        ConflictError, PluginError: as for any look-up.
+        ConflictError: several claim it.
         LookupError: transformers has it, and no plugin; but `native` was not asked for.
     """
     if native:
@@ -171,12 +173,13 @@ def look_up(runtime: Runtime, name: str, *, native: bool = False) -> None:
             raise runtime.unknown(name)
         return
     choice = runtime.types.choose(name)
-    if choice.offer is None and choice.conflict is None:
+    if choice.conflict is not None:
+        raise choice.conflict.again()
+    if choice.offer is None:
         if choice.native:
             advice = f"say `autoreg check --native {name}` or `pytest --autoreg native:{name}`"
             raise LookupError(f"{name!r} is one of transformers' own: {advice}")
         raise runtime.unknown(name)
-    runtime.declaration(choice)
 
 
 def from_name(name: str, *, native: bool = False) -> Target:

@@ -90,7 +90,7 @@ def test_a_broken_plugin_is_the_plugins_error(run: Run, site: Path) -> None:
     assert not report.exists()
 
 
-def test_a_broken_declaration_is_told_before_torch_is_needed(run: Run, site: Path) -> None:
+def test_a_broken_declaration_is_the_plugins_error(run: Run, site: Path) -> None:
     """A declaration that raises is the same error as in any look-up."""
     write_plugin(site, "zigzag", modules={"plugin": "raise RuntimeError('boom')"})
     code, _, err = run("zigzag")

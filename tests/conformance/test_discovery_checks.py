@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from pathlib import Path
 
 from autoreg.conformance.catalogue import BROKEN, catalogue, page
@@ -33,6 +34,7 @@ def autoreg_checks():
 '''
 
 
+DOCS = Path(__file__).parents[2] / "docs" / "author"
 _number = itertools.count()
 
 
@@ -115,7 +117,16 @@ def test_a_look_up_of_an_architecture_never_sees_them(site: Path) -> None:
     assert found.offer.owner == "acme-checks 1.0"
 
 
+def test_the_checks_that_the_documentation_speaks_of_exist() -> None:
+    """Ids of standard checks in the pages are those of checks."""
+    known = {check.id for check in standard()}
+    topics = "|".join(sorted({check.topic for check in standard()}))
+    for name in ("conformance.md", "hooks.md", "report-format.md"):
+        text = (DOCS / name).read_text(encoding="utf-8")
+        found = set(re.findall(rf"(?<![\w.])(?:{topics})\.[a-z][a-z-]+(?![\w.(])", text))
+        assert found - known - {"config.json"} == set(), name
+
+
 def test_the_page_of_the_checks_is_the_registry() -> None:
     """docs/author/checks.md is what `autoreg check --list --markdown docs/author/checks.md` writes."""
-    written = Path(__file__).parents[2] / "docs" / "author" / "checks.md"
-    assert written.read_text(encoding="utf-8").strip() == page(standard()).strip()
+    assert (DOCS / "checks.md").read_text(encoding="utf-8").strip() == page(standard()).strip()

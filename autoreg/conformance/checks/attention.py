@@ -12,6 +12,7 @@ from autoreg.conformance.checks.text import has_encoder, places, ragged, text
 from autoreg.conformance.compare import shown
 from autoreg.conformance.derive.inputs.facts import configs_in
 from autoreg.conformance.subject import Subject
+from autoreg.errors import MismatchError
 
 __all__ = ["any_length", "attentions", "eager_and_sdpa", "eager_and_sdpa_padded", "hidden_states", "inputs_embeds"]
 
@@ -127,17 +128,18 @@ def any_length(subject: Subject) -> None:
     """
     model = subject.model()
     axes = places(subject, model, alone=False)
-    beside: dict[str, int] = {}
+    inputs = text(subject)
+    usual = named(subject.outputs(model, inputs))
+    # Beside a text there may be patches or prompts, and some classes pool it.
+    axes = {name: axis for name, axis in axes.items() if usual[name].shape[axis] == inputs["input_ids"].shape[-1]}
     for length in (5, 11, 1):
         inputs = text(subject, length=length)
         with subject.raising(f"A text of {length} tokens fails"):
             found = named(subject.outputs(model, inputs))
         _finite_text(subject, found, length)
         for name in axes.keys() & found.keys() & {"logits", "last_hidden_state"}:
-            # A text may stand beside something else: patches, prompts.
-            more = found[name].shape[axes[name]] - inputs["input_ids"].shape[-1]
             subject.require(
-                more == beside.setdefault(name, more) or has_encoder(subject),
+                found[name].shape[axes[name]] == inputs["input_ids"].shape[-1] or has_encoder(subject),
                 f"`{name}` has not one place for each token",
                 compared=f"the shape of the outputs for {length} tokens",
                 found=f"{name}: {shown(found[name])}",
@@ -155,8 +157,13 @@ def _finite_text(subject: Subject, found: dict[str, torch.Tensor], length: int) 
 def _asked(subject: Subject, model: Any, flag: str, ending: str) -> tuple[Any, dict[str, Any]]:
     """Return the outputs asked for, and by name those that should then be there."""
     inputs = subject.inputs()
-    with subject.raising(f"`{flag}=True` fails"):
+    try:
         outputs = subject.outputs(model, inputs, **{flag: True})
+    except TypeError as error:
+        outputs = subject.outputs(model, inputs)
+        told = getattr(type(outputs), "__dataclass_fields__", {})
+        subject.need(any(name.endswith(ending) and "last" not in name for name in told), str(error))
+        raise MismatchError(problem=f"`{flag}=True` fails: {error}") from error
     fields = getattr(type(outputs), "__dataclass_fields__", {})
     names = [name for name in fields if name.endswith(ending) and "last" not in name]
     subject.need(names, f"{type(outputs).__name__} has no field for them")
@@ -167,7 +174,7 @@ def _asked(subject: Subject, model: Any, flag: str, ending: str) -> tuple[Any, d
 
 def _present(subject: Subject, found: dict[str, Any], flag: str) -> dict[str, tuple[torch.Tensor, ...]]:
     """Return those that are there, as tuples of tensors; none at all is a failure."""
-    there = {name: value for name, value in found.items() if value is not None and len(value)}
+    there = {name: value for name, value in found.items() if value is not None and any(x is not None for x in value)}
     subject.require(
         there,
         f"`{flag}=True` is ignored: the output has the field{'s' * (len(found) > 1)} "
@@ -226,7 +233,7 @@ def hidden_states(subject: Subject) -> None:
     model = subject.model()
     outputs, found = _asked(subject, model, "output_hidden_states", "hidden_states")
     there = _present(subject, found, "output_hidden_states")
-    if "hidden_states" in there and _flat_text(subject):
+    if "hidden_states" in there and _flat_text(subject) and hasattr(model.config, "num_hidden_layers"):
         _one_a_layer(subject, model, there["hidden_states"], outputs)
     _by_config(subject, model, "output_hidden_states", outputs)
 
@@ -239,12 +246,16 @@ def _flat_text(subject: Subject) -> bool:
         and not has_encoder(subject)
         and config.get_text_config() is config
     )
-    layers = getattr(config, "num_hidden_layers", None)
-    return plain and isinstance(layers, int) and {each.name for each in subject.derivation.inputs} <= _TEXT
+    return plain and {each.name for each in subject.derivation.inputs} <= _TEXT
 
 
 def _one_a_layer(subject: Subject, model: Any, states: Any, outputs: Any) -> None:
     layers = model.config.num_hidden_layers
+    # Only where the layers are one plain stack: others (Funnel, CANINE) have more, and of several lengths.
+    lists = [name for name, each in model.named_modules() if isinstance(each, torch.nn.ModuleList)]
+    outer = [name for name in lists if not any(name.startswith(f"{other}.") for other in lists)]
+    if len(outer) != 1 or len(model.get_submodule(outer[0])) != layers:
+        return
     subject.require(
         len(states) == layers + 1,
         f"There are {len(states)} `hidden_states` for `config.num_hidden_layers` = {layers}: one more is due",

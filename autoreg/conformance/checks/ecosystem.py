@@ -73,7 +73,7 @@ def _replaceable(model: Any, key: str, module: torch.nn.Module) -> bool:
     kept = (*_names(model, "_keep_in_fp32_modules"), *_names(model, "_keep_in_fp32_modules_strict"))
     owners = [name for name, each in model.named_parameters(remove_duplicate=False) if each is module.weight]
     inside_attention = isinstance(model.get_submodule(key.rpartition(".")[0]), torch.nn.MultiheadAttention)
-    return len(owners) == 1 and not inside_attention and not any(part in key.split(".") for part in kept)
+    return len(owners) == 1 and not inside_attention and not any(f".{part}." in f".{key}." for part in kept)
 
 
 def _names(model: Any, attribute: str) -> tuple[str, ...]:

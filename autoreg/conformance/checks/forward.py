@@ -62,23 +62,22 @@ def deterministic(subject: Subject) -> None:
     """
     model, inputs = subject.model(), subject.inputs()
     first = named(subject.outputs(model, inputs))
-    spy = _Draws()
-    with torch.no_grad(), spy:
+    with torch.no_grad():
+        # Not `subject.outputs`, which sets the seed.
         second = named(model(**copy.deepcopy(inputs)))
-    told = f" (it draws random numbers: {', '.join(sorted(set(spy.found)))})" if spy.found else ""
+    what, compared = "In eval mode two passes over the same inputs differ", "the outputs of two passes in eval mode"
     try:
-        subject.same(
-            second,
-            first,
-            what=f"In eval mode two passes over the same inputs differ{told}",
-            compared="the outputs of two passes over the same inputs, in eval mode",
-        )
+        subject.same(second, first, what=what, compared=compared)
     except MismatchError as error:
+        spy = _Draws()
+        with torch.no_grad(), spy:
+            model(**copy.deepcopy(inputs))
         fields = [*subject.parameters, *vars(subject.derivation.config)]
         declared = [each for each in fields if _SAMPLES.search(each)]
         if declared and spy.found and not any(_DROPOUT.search(each) for each in spy.found):
             raise NotApplicableError(reason=f"it samples by design: see `{declared[0]}`") from error
-        raise
+        told = f" (it draws random numbers: {', '.join(sorted(set(spy.found)))})" if spy.found else ""
+        raise MismatchError(problem=what + told, compared=compared, difference=error.difference) from None
 
 
 @check("forward.return-dict", level="runs")

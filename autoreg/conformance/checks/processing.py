@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 import inspect
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from types import MappingProxyType
 from typing import Any
+from unittest import mock
 
 import torch
 import transformers
@@ -46,14 +48,15 @@ _TASKS = MappingProxyType(
 def roundtrip(subject: Subject) -> None:
     """Each tokenizer, processor and feature extractor loads as it was saved, by its class and by the Auto class.
 
-    A tokenizer is given a further token before.
+    The switches of its `__init__` are turned before, and a tokenizer is given a further token.
 
     Hurts: texts, images and sounds become other numbers than those that the model was trained on.
 
     Change: pass every argument of `__init__` on to `super().__init__`, which writes it down; write vocabulary files
     in `save_vocabulary`; declare the class to autoreg.
     """
-    for field, tool in _tools(subject):
+    for field, plain_tool in _tools(subject):
+        tool = _switched(subject, field, plain_tool)
         if field == "tokenizer":
             tool.add_tokens(["<a_further_token>"])
         folder = subject.folder(field)
@@ -68,14 +71,14 @@ def roundtrip(subject: Subject) -> None:
             subject.same(
                 _facts(field, loaded),
                 _facts(field, tool),
-                what=f"The {field.replace('_', ' ')} differs after saving and loading with {how}",
+                what=f"The {_words(field)} differs after saving and loading with {how}",
                 compared=f"settings and results of {type(tool).__name__} before saving and after loading",
             )
 
 
 @check("processing.decoding", level="loads", scope="architecture")
 def decoding(subject: Subject) -> None:
-    """Decoded ids give the text back, or a text that gives the same ids.
+    """Ids decode to their text, or to a text that gives the same ids.
 
     Hurts: what a model generates is not what users read.
 
@@ -142,7 +145,7 @@ def input_names(subject: Subject) -> None:
             for name in names if names and names[0] in parameters else ():
                 subject.require(
                     name in parameters,
-                    f"The {field.replace('_', ' ')} makes {name!r}, which `{model_class.__name__}.forward` does not take",
+                    f"The {_words(field)} makes {name!r}, which `{model_class.__name__}.forward` does not take",
                     compared=f"`{type(tool).__name__}.model_input_names` with the arguments of `forward`",
                     found=f"{name} is none of {', '.join(parameters)}",
                 )
@@ -150,7 +153,7 @@ def input_names(subject: Subject) -> None:
 
 @check("processing.padding", level="loads", scope="architecture")
 def padding(subject: Subject) -> None:
-    """A padded batch holds each text's own ids, the padding on the side that was asked for, and a mask of it.
+    """Each row of a padded batch holds its text's own ids, padding on the side that was asked for, and a mask of it.
 
     Hurts: the model attends to padding, or the end of the longer texts is lost.
 
@@ -182,7 +185,7 @@ def padding(subject: Subject) -> None:
 
 @check("processing.pipeline", level="runs")
 def pipeline(subject: Subject) -> None:
-    """The pipeline for the class's task runs with the tokenizer and a tiny model, and returns what its task says.
+    """With the tokenizer and a tiny model, the pipeline for the class's task runs and returns what its task says.
 
     Hurts: `pipeline(…)`, the first thing that users try, fails.
 
@@ -195,8 +198,10 @@ def pipeline(subject: Subject) -> None:
     model = subject.model(_fitting(subject, tokenizer), lively=False)
     text = f"Hello {tokenizer.mask_token}" if task == "fill-mask" else "Hello"
     options = {"max_new_tokens": 2, "do_sample": False} if task == "text-generation" else {}
-    with subject.raising(f"The pipeline {task!r} fails"):
-        run = transformers.pipeline(task, model=model, tokenizer=tokenizer, device=torch.device("cpu"))
+    make: Any = transformers.pipeline
+    # transformers sets an environment variable for its tokenizers when a pipeline runs.
+    with mock.patch.dict(os.environ), subject.raising(f"The pipeline {task!r} fails"):
+        run = make(task, model=model, tokenizer=tokenizer, device=torch.device("cpu"))
         answer = run([text], **options)
     subject.require(
         _answers(str(task), answer, model),
@@ -226,12 +231,27 @@ def _tools(subject: Subject) -> list[tuple[str, Any]]:
     return found
 
 
+def _words(field: str) -> str:
+    return field.replace("_", " ")
+
+
+def _switched(subject: Subject, field: str, tool: Any) -> Any:
+    """Return a tool of the same class with every switch of its `__init__` turned, or the tool where that fails."""
+    if field in subject.hints.processing:
+        return tool
+    parameters = inspect.signature(type(tool).__init__).parameters.values()
+    turned = {each.name: not each.default for each in parameters if isinstance(each.default, bool)}
+    with suppress(Exception):
+        return type(tool)(**turned)
+    return tool
+
+
 def _made(subject: Subject, field: str) -> Any:
     given = subject.hints.processing.get(field)
     if given is not None:
         return given()
     if field not in subject.target.processing:
-        raise NotApplicableError(reason=f"it declares no {field.replace('_', ' ')}")
+        raise NotApplicableError(reason=f"it declares no {_words(field)}")
     cls = subject.target.processing[field]
     try:
         return cls()
@@ -248,7 +268,7 @@ def _tokenizer(subject: Subject) -> Any:
 
 def _loaded(subject: Subject, field: str, tool: Any, folder: Any) -> Iterator[tuple[str, Any]]:
     name = _AUTO_CLASSES[field]
-    with subject.raising(f"A saved {field.replace('_', ' ')} cannot be loaded"):
+    with subject.raising(f"A saved {_words(field)} cannot be loaded"):
         loaded = type(tool).from_pretrained(folder)
     yield f"{type(tool).__name__}.from_pretrained", loaded
     if field not in subject.target.processing:
@@ -256,7 +276,7 @@ def _loaded(subject: Subject, field: str, tool: Any, folder: Any) -> Iterator[tu
     undo = runtime.activate()
     try:
         for package in (transformers, autoreg):
-            with subject.raising(f"{package.__name__}.{name} cannot load the saved {field.replace('_', ' ')}"):
+            with subject.raising(f"{package.__name__}.{name} cannot load the saved {_words(field)}"):
                 loaded = getattr(package, name).from_pretrained(folder)
             yield f"{package.__name__}.{name}", loaded
     finally:

@@ -10,6 +10,7 @@ from autoreg.conformance.check import check
 from autoreg.conformance.checks.outputs import named
 from autoreg.conformance.compare import shown
 from autoreg.conformance.subject import Subject
+from autoreg.errors import NotApplicableError
 
 __all__ = ["resize", "resize_saved", "resize_untied"]
 
@@ -67,8 +68,7 @@ def _grown(subject: Subject, config: Any) -> Any:
     old, head = model.get_input_embeddings(), model.get_output_embeddings()
     tied = head is not None and getattr(head, "weight", None) is old.weight
     count = old.weight.shape[0]
-    with subject.raising("`resize_token_embeddings` fails"):
-        model.resize_token_embeddings(count + _MORE)
+    _resize(subject, model, count + _MORE)
     _sizes(subject, model, count + _MORE, tied=tied, had_head=head is not None)
     inputs["input_ids"] = inputs["input_ids"].clone()
     with subject.raising("`forward` fails after `resize_token_embeddings`"):
@@ -83,6 +83,14 @@ def _grown(subject: Subject, config: Any) -> Any:
         with subject.raising("The loss fails after `resize_token_embeddings`"):
             subject.outputs(model, {**inputs, **labels})
     return model
+
+
+def _resize(subject: Subject, model: Any, size: int) -> None:
+    with subject.raising("`resize_token_embeddings` fails"):
+        try:
+            model.resize_token_embeddings(size)
+        except NotImplementedError as error:
+            raise NotApplicableError(reason=f"it refuses: {error}") from error
 
 
 def _sizes(subject: Subject, model: Any, size: int, *, tied: bool, had_head: bool) -> None:
@@ -149,8 +157,7 @@ def resize_saved(subject: Subject) -> None:
     """
     model = subject.model()
     size = model.get_input_embeddings().weight.shape[0] + _MORE
-    with subject.raising("`resize_token_embeddings` fails"):
-        model.resize_token_embeddings(size)
+    _resize(subject, model, size)
     folder = subject.folder("model")
     model.save_pretrained(folder)
     with subject.raising("A model whose vocabulary has grown cannot be loaded"):

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 import torch
 
 from autoreg.conformance.checks.outputs import following, named
+from autoreg.conformance.derive.inputs.facts import configs_in
 from autoreg.conformance.subject import Subject
 from autoreg.errors import NotApplicableError
 
@@ -160,8 +161,7 @@ def ragged(subject: Subject, side: Side) -> Ragged:
 
 
 def _pad_id(subject: Subject) -> int:
-    config = subject.derivation.config
-    for each in (config, config.get_text_config()):
+    for _, each in configs_in(subject.derivation.config):
         pad = getattr(each, "pad_token_id", None)
         if isinstance(pad, int) and pad >= 0:
             return pad

@@ -85,7 +85,10 @@ def _objective(outputs: Any) -> torch.Tensor | None:
 
 def _projection(outputs: Any) -> torch.Tensor | None:
     total, generator = None, torch.Generator().manual_seed(7)
-    for _, leaf in leaves(outputs):
+    for name, leaf in leaves(outputs):
+        # A cache is for generating; checkpointing does without.
+        if name.startswith(("past_key_values", "cache_params")):
+            continue
         if isinstance(leaf, torch.Tensor) and leaf.requires_grad and leaf.is_floating_point():
             # Not the plain sum: that of a norm or a softmax is a constant.
             weights = torch.randn(leaf.shape, generator=generator).to(leaf.dtype)
@@ -378,14 +381,16 @@ def required_input_gradients(subject: Subject) -> None:
     Hurts: this is how adapters (LoRA) are trained together with gradient checkpointing; without it their
     gradients are None.
 
-    Change: return the module that embeds `input_ids` from `get_input_embeddings()`, and call that module in `forward`,
-    not its weight.
+    Change: return the module that embeds `input_ids` from `get_input_embeddings()`, call that module in `forward`, not
+    its weight, and add to what it returns out of place (`x = x + y`, not `x += y`).
     """
     model, inputs = _model(subject), _inputs(subject)
     model.requires_grad_(False)
-    model.enable_input_require_grads()
+    with subject.raising("With frozen weights and `enable_input_require_grads()` the forward pass fails"):
+        model.enable_input_require_grads()
+        objective = _objective(_run(subject, model, inputs))
     subject.require(
-        _objective(_run(subject, model, inputs)) is not None,
+        objective is not None,
         "With frozen weights and `enable_input_require_grads()` no output requires a gradient",
         compared="`requires_grad` of the outputs with True",
         found=f"`get_input_embeddings()` returns {type(model.get_input_embeddings()).__name__}",
@@ -463,11 +468,15 @@ def loss(subject: Subject) -> None:
     told = [
         f"shifted by {each}" for each in places if _near(_cross_entropy(outputs.logits, labels, each), outputs.loss)
     ]
+    # Two kinds of loss are known where there is one label a token: that of other places, and one of the model's own.
+    plain = not places or told or _near(expected, outputs.loss)
+    subject.need(plain, "its loss is no plain cross entropy of its logits, at whatever places")
     subject.require(
         _near(expected, outputs.loss),
         f"The loss is not the cross entropy of the logits with labels shifted by {_SHIFTS[role]}, as for {role}",
         compared="`outputs.loss` with the cross entropy of `outputs.logits` and `labels`",
-        found=f"{outputs.loss.item():.6g} and {expected:.6g}" + (f"; it is that of labels {told[0]}" if told else ""),
+        found=f"{outputs.loss.item():.6g} and {expected:.6g}"
+        + (f"; it is that of labels shifted by {told[0]}" if told else ""),
     )
 
 

@@ -184,7 +184,7 @@ TWINS: tuple[Twin, ...] = (
         defect="A table is a plain attribute and no buffer.",
         check="beyond.meta-device",
         on="TidyModel",
-        message="`to_empty` does not reach: table",
+        message=r"`to_empty` does not reach \(table\)",
         patches=(
             (
                 "modeling.py",

@@ -29,13 +29,9 @@ TWINS: tuple[Twin, ...] = (
             (
                 "tokenization.py",
                 _INIT,
-                """    def __init__(self, pad_token="<pad>", bos_token="<s>", eos_token="</s>", shift=None, **kwargs):
-        self.shift = 1 if shift is None else shift
+                """    def __init__(self, pad_token="<pad>", bos_token="<s>", eos_token="</s>", lower=False, **kwargs):
+        self.lower = lower
         super().__init__(pad_token=pad_token, bos_token=bos_token, eos_token=eos_token, **kwargs)
-
-    def save_pretrained(self, *args, **kwargs):
-        self.init_kwargs["shift"] = self.shift + 1
-        return super().save_pretrained(*args, **kwargs)
 """,
             ),
         ),
@@ -122,7 +118,7 @@ TWINS: tuple[Twin, ...] = (
                 "tokenization.py",
                 "    @property\n    def vocab_size(self):\n",
                 "    def pad(self, *args, **kwargs):\n        batch = super().pad(*args, **kwargs)\n"
-                "        if 'attention_mask' in batch:\n"
+                "        if isinstance(batch['input_ids'][0], list):\n"
                 "            batch['attention_mask'] = [[1] * len(ids) for ids in batch['input_ids']]\n"
                 "        return batch\n\n    @property\n    def vocab_size(self):\n",
             ),
@@ -130,15 +126,16 @@ TWINS: tuple[Twin, ...] = (
     ),
     Twin(
         name="processing-pipeline",
-        defect="The classifier needs an argument that no tokenizer makes.",
+        defect="The classifier returns its logits under the name of hidden states.",
         check="processing.pipeline",
         on="TidyForSequenceClassification",
         message="pipeline 'text-classification' fails",
         patches=(
             (
                 "modeling.py",
-                "        states = outputs.last_hidden_state\n",
-                "        states = outputs.last_hidden_state * (1 + 0 * kwargs['temperature'])\n",
+                "        return SequenceClassifierOutputWithPast(\n            loss=loss,\n"
+                "            logits=logits,\n",
+                "        return BaseModelOutputWithPast(\n            last_hidden_state=logits,\n",
             ),
         ),
     ),

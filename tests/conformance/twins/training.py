@@ -122,6 +122,20 @@ TWINS: tuple[Twin, ...] = (
         ),
     ),
     Twin(
+        name="training-embeddings-in-place",
+        defect="`forward` scales the embeddings in place.",
+        check="training.frozen-base",
+        on="TidyModel",
+        message="the forward pass fails: RuntimeError: a leaf Variable",
+        patches=(
+            (
+                "modeling.py",
+                "hidden_states = inputs_embeds * self.stream_scale.to(inputs_embeds.dtype)",
+                "inputs_embeds *= self.stream_scale.to(inputs_embeds.dtype)\n        hidden_states = inputs_embeds",
+            ),
+        ),
+    ),
+    Twin(
         name="training-shifted-twice",
         defect="The labels are shifted before the loss, which shifts them again.",
         check="training.loss",
