@@ -121,6 +121,11 @@ def _embeddings(subject: Subject) -> _Finding:
     return isinstance(found, torch.nn.Embedding), f"`get_input_embeddings()` returns {type(found).__name__}"
 
 
+def _plan(subject: Subject) -> _Finding:
+    plan = getattr(subject.config(), "base_model_tp_plan", None) or getattr(subject.model_class, "_tp_plan", None)
+    return bool(plan), f"the config and the class declare {'a' if plan else 'no'} tensor-parallel plan"
+
+
 _TESTS: Mapping[str, Callable[[Subject], _Finding]] = MappingProxyType(
     {
         "text": _text,
@@ -145,12 +150,7 @@ _TESTS: Mapping[str, Callable[[Subject], _Finding]] = MappingProxyType(
         "loss": _loss,
         "gradient_checkpointing": _attribute("supports_gradient_checkpointing"),
         "device_map": _attribute("_no_split_modules"),
-        "tensor_parallel": lambda subject: (
-            bool(
-                getattr(subject.config(), "base_model_tp_plan", None) or getattr(subject.model_class, "_tp_plan", None)
-            ),
-            "a tensor-parallel plan is declared by the config or the class",
-        ),
+        "tensor_parallel": _plan,
     }
 )
 

@@ -21,7 +21,7 @@ from autoreg.conformance.derive import derive
 from autoreg.conformance.run import versions
 from autoreg.conformance.subject import Subject
 from autoreg.conformance.target import from_name, where_is
-from autoreg.errors import MismatchError, NotApplicableError
+from autoreg.errors import MismatchError
 
 __all__ = ["examine", "script", "subject_of"]
 
@@ -67,11 +67,7 @@ def examine(check: str, subject: Subject) -> None:
     found = next((each for each in catalogue().checks if each.id == check), None)
     if found is None:
         raise LookupError(f"there is no check {check!r}; see `autoreg check --list`")
-    for need in found.needs:
-        capability = subject.capability(need)
-        if not capability.value:
-            raise NotApplicableError(reason=f"{need}: {capability.why}")
-    subject.factor = subject.hints.tolerances.get(check, 1.0)
+    subject.prepare(found)
     before = guard.state()
     guard.reseed(subject.seed)
     found(subject)

@@ -6,7 +6,7 @@ import contextlib
 import inspect
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import Any
 
@@ -58,8 +58,8 @@ class Structure:
 
     @cached_property
     def arguments(self) -> frozenset[str]:
-        """The names of the arguments of every module's `forward`."""
-        kinds = {type(module) for model in self.models for module in model.modules()}
+        """The names of the arguments of every `forward`, those of module classes that no model is made of included."""
+        kinds = {*(type(module) for model in self.models for module in model.modules()), *self._idle()}
         return frozenset(name for kind in kinds for name in inspect.signature(kind.forward).parameters)
 
     @cached_property
@@ -79,9 +79,40 @@ class Structure:
         return name in self.paths or any(path.endswith(f".{name}") for path in self.paths)
 
     def possible(self, entry: str) -> bool:
-        """Say whether another config may give what the entry names: the source sets a name that is not here now."""
-        absent = [word for word in _WORD.findall(entry) if word not in self.words]
-        return bool(absent) and all(re.search(rf"\bself\.{word}\b", self.source) for word in absent)
+        """Say whether another config may give what the entry names.
+
+        It may where the source sets a name that is nowhere now; where a module class that is not in use now (a dense
+        layer beside sparse ones) sets the last name of the entry; and where one of the names before it is given
+        modules of different classes.
+        """
+        words = _WORD.findall(entry)
+        absent = [word for word in words if word not in self.words]
+        if absent:
+            return all(re.search(rf"\bself\.{word}\b", self.source) for word in absent)
+        if words and re.search(rf"\bself\.{words[-1]}\b", self.idle):
+            return True
+        return any(len(self._made(word)) > 1 for word in words[:-1])
+
+    def _made(self, word: str) -> set[str]:
+        """Return the names of the classes that the source calls where it sets an attribute of this name."""
+        statements = re.findall(rf"\bself\.{word} *= *((?:(?!\bself\.).){{1,200}})", self.source, re.DOTALL)
+        return {name for statement in statements for name in re.findall(r"\b([A-Z]\w*)\(", statement)}
+
+    @cached_property
+    def idle(self) -> str:
+        """The text of the module classes in those files that no model is made of."""
+        texts = []
+        for kind in self._idle():
+            with contextlib.suppress(OSError, TypeError):
+                texts.append(inspect.getsource(kind))
+        return "\n".join(texts)
+
+    def _idle(self) -> Iterator[Any]:
+        for name in {kind.__module__ for kind in self.classes}:
+            for found in list(vars(sys.modules[name]).values()):
+                own = isinstance(found, type) and found.__module__ == name and not name.startswith("torch.")
+                if own and issubclass(found, torch.nn.Module) and found not in self.classes:
+                    yield found
 
     def defines(self, name: str) -> bool:
         """Say whether a module is of a class of this name, or the files that define the modules have one."""

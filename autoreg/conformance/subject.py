@@ -5,10 +5,11 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
@@ -18,6 +19,9 @@ from autoreg.conformance.derive import Derivation, derive
 from autoreg.conformance.outcome import Capability
 from autoreg.conformance.target import Target
 from autoreg.errors import DerivationError, MismatchError, NotApplicableError
+
+if TYPE_CHECKING:
+    from autoreg.conformance.check import Check
 
 __all__ = ["Subject", "enliven"]
 
@@ -32,8 +36,8 @@ class Subject:
         model_class: the class; None where the architecture has no model.
         scratch: an empty folder for this check alone.
         seed: what every random number is drawn from.
-        derivation: what was derived before, for this class or (`start`) for the base model.
-        problem: why nothing could be derived before.
+        derivation: what was derived before; None to derive it when it is first asked for.
+        base: the subject of the base model, whose config this class starts from.
     """
 
     def __init__(
@@ -44,8 +48,7 @@ class Subject:
         scratch: Path,
         seed: int = 0,
         derivation: Derivation | None = None,
-        start: Derivation | None = None,
-        problem: DerivationError | None = None,
+        base: Subject | None = None,
     ) -> None:
         self.target = target
         self.hints = target.hints
@@ -55,11 +58,14 @@ class Subject:
         self.factor = 1.0
         self.notes: list[str] = []
         self._model_class = model_class
-        self._start = start
-        self._problem = problem
-        self._capabilities: dict[str, Capability] = {}
-        if derivation is not None:
-            self.__dict__["derivation"] = derivation
+        self._base = base
+        self._known = _Known(derivation=derivation)
+
+    def again(self, scratch: Path) -> Subject:
+        """Return a subject for another check of the same class, which shares what is known of the class."""
+        made = Subject(self.target, self._model_class, scratch=scratch, seed=self.seed, base=self._base)
+        made._known = self._known
+        return made
 
     # --- what is looked at ---------------------------------------------------------------------------
 
@@ -80,22 +86,34 @@ class Subject:
         """The Auto classes under which the class is registered: its role."""
         return self.target.models.get(self.model_class, ())
 
-    @cached_property
+    @property
     def derivation(self) -> Derivation:
         """The tiny config and the plan of the inputs.
 
         Raises:
             DerivationError: nothing was found with which the class runs.
         """
-        if self._problem is not None:
-            raise self._problem.again()
+        if self._known.derivation is None:
+            try:
+                self._known.derivation = self._derive()
+            except DerivationError as error:
+                self._known.derivation = error
+        if isinstance(self._known.derivation, DerivationError):
+            raise self._known.derivation.again()
+        return self._known.derivation
+
+    def _derive(self) -> Derivation:
+        start = None
+        if self._base is not None:
+            with suppress(DerivationError):  # the head may derive where the base model does not
+                start = self._base.derivation
         return derive(
             self.model_class,
             config_class=self.config_class,
             auto_classes=self.auto_classes,
             config_hints=self.hints.config,
             input_hints=self.hints.inputs,
-            start=self._start,
+            start=start,
         )
 
     @cached_property
@@ -111,13 +129,20 @@ class Subject:
 
     def capability(self, name: str) -> Capability:
         """Return one capability, found out when it is first asked for; KeyError if there is none of that name."""
-        if name not in self._capabilities:
-            self._capabilities[name] = _declared(infer(self, name), self.hints.capabilities.get(name))
-        return self._capabilities[name]
+        if name not in self._known.capabilities:
+            self._known.capabilities[name] = _declared(infer(self, name), self.hints.capabilities.get(name))
+        return self._known.capabilities[name]
 
     def can(self, capability: str) -> bool:
         """Say whether it has the capability."""
         return self.capability(capability).value
+
+    def prepare(self, check: Check) -> None:
+        """Make ready for one check: its tolerance; NotApplicableError where a capability that it needs is lacking."""
+        for name in check.needs:
+            capability = self.capability(name)
+            self.need(capability.value, f"{name}: {capability.why}")
+        self.factor = self.hints.tolerances.get(check.id, 1.0)
 
     def need(self, condition: object, reason: str) -> None:
         """Raise NotApplicableError unless the condition holds."""
@@ -209,6 +234,14 @@ class Subject:
             text = f"{type(error).__name__}: {error}"
             raise MismatchError(problem=f"{problem}: {text}") from error
         self.comparisons += 1
+
+
+@dataclass(slots=True)
+class _Known:
+    """What is found out once for each class."""
+
+    derivation: Derivation | DerivationError | None = None
+    capabilities: dict[str, Capability] = field(default_factory=dict)
 
 
 def _declared(capability: Capability, value: bool | None) -> Capability:

@@ -8,7 +8,6 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import IO, Any
@@ -16,7 +15,6 @@ from typing import IO, Any
 from autoreg.conformance import guard
 from autoreg.conformance.check import Check
 from autoreg.conformance.compare import shown
-from autoreg.conformance.derive import Derivation
 from autoreg.conformance.outcome import ClassFacts, Outcome, Verdict
 from autoreg.conformance.subject import Subject
 from autoreg.conformance.target import Target, where_is
@@ -51,36 +49,18 @@ class Room:
         self.target = target
         self.seed = seed
         self.tainted = False
-        self._derivations: dict[type, Derivation | DerivationError] = {}
-
-    @cached_property
-    def first(self) -> type | None:
-        """The base model, or whichever class stands first."""
-        return next(iter(self.target.models), None)
+        self._subjects: dict[type | None, Subject] = {}
 
     def subject(self, name: str, scratch: Path) -> Subject:
-        """Return a fresh subject of the class, with what was derived for it before."""
-        model_class = self.target.model(name) if name else self.first
-        if model_class is None:
-            return Subject(self.target, None, scratch=scratch, seed=self.seed)
-        found = self._derive(model_class, scratch)
-        if isinstance(found, DerivationError):
-            # A check that needs no model (of the declaration, the tokenizer) runs all the same.
-            return Subject(self.target, model_class, scratch=scratch, seed=self.seed, problem=found)
-        return Subject(self.target, model_class, scratch=scratch, seed=self.seed, derivation=found)
-
-    def _derive(self, model_class: type, scratch: Path) -> Derivation | DerivationError:
-        if model_class not in self._derivations:
-            start = None
-            if self.first is not None and model_class is not self.first:
-                base = self._derive(self.first, scratch)
-                start = None if isinstance(base, DerivationError) else base
-            subject = Subject(self.target, model_class, scratch=scratch, seed=self.seed, start=start)
-            try:
-                self._derivations[model_class] = subject.derivation
-            except DerivationError as error:
-                self._derivations[model_class] = error
-        return self._derivations[model_class]
+        """Return a fresh subject of the class, with what is known of it."""
+        first = next(iter(self.target.models), None)
+        model_class = self.target.model(name) if name else first
+        for each in (first, model_class):  # the base model first: the others start from its config
+            if each not in self._subjects:
+                base = None if each is first else self._subjects[first]
+                made = Subject(self.target, each, scratch=scratch, seed=self.seed, base=base)
+                self._subjects[each] = made
+        return self._subjects[model_class].again(scratch)
 
     def describe(self, name: str, scratch: Path) -> ClassFacts:
         """Return what was derived for a class."""
@@ -121,11 +101,7 @@ class Room:
 
 def _judge(check: Check, subject: Subject, outcome: Outcome) -> Outcome:
     try:
-        for name in check.needs:
-            capability = subject.capability(name)
-            if not capability.value:
-                raise NotApplicableError(reason=f"{name}: {capability.why}")
-        subject.factor = subject.hints.tolerances.get(check.id, 1.0)
+        subject.prepare(check)
         check(subject)
     except NotApplicableError as error:
         return replace(outcome, verdict="not applicable", reason=error.reason)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,7 +36,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _left(work: list[Architecture], done: set[tuple[str, str]]) -> list[Architecture]:
+def _left(work: list[Architecture], done: set[tuple[str, str]]) -> Iterator[Architecture]:
     """Leave out what has a row."""
     for one in work:
         subjects = tuple(each for each in one.subjects if (one.model_type, each.name) not in done)
@@ -45,14 +46,20 @@ def _left(work: list[Architecture], done: set[tuple[str, str]]) -> list[Architec
 
 def _sweep(options: argparse.Namespace, console: Console) -> None:
     # The children are forked: what they all need is imported once, and torch must not have started threads.
-    import torch
-    import transformers.modeling_utils
-
+    torch = importlib.import_module("torch")
+    importlib.import_module("transformers.modeling_utils")
+    importlib.import_module("autoreg.conformance.derive")
     torch.set_num_threads(1)
     rows = summary.read(options.out)
     done = {(row["model_type"], row["class"]) for row in rows if row["ok"] or not options.retry}
     work = list(_left(architectures(only=options.only, everything=options.all), done))
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
     options.out.parent.mkdir(parents=True, exist_ok=True)
     limits = {"workers": options.workers, "seconds": options.seconds, "gigabytes": options.gigabytes}
     with (
@@ -69,7 +76,7 @@ def _sweep(options: argparse.Namespace, console: Console) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Sweep, then print the summary."""
     options = _options(arguments)
-    os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported, which nothing here has done yet
     if options.command == "sweep":
         _sweep(options, Console(stderr=True))
     summary.show(summary.read(options.out), Console(width=None if sys.stdout.isatty() else 200), names=options.names)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from benchmarks.natives.subjects import Architecture, Subject
 
 __all__ = ["attempt"]
-
-_PACKAGE = re.compile(r"requires the (\S+) library|No module named '([\w.]+)'|pip install ([\w-]+)|install `?([\w-]+)`?")
 
 
 def attempt(architecture: Architecture, subject: Subject, kept: dict[str, Any]) -> dict[str, Any]:
@@ -59,4 +56,9 @@ def category(error: Any) -> str:
 
 def _failed(kind: str, error: str, *, tried: str = "") -> dict[str, Any]:
     lines = [line for line in error.strip().splitlines() if line.strip()] or [""]
-    return {"ok": False, "category": kind, "error": lines[0][:300] + (f" … {lines[-1][:200]}" if lines[1:] else ""), "tried": tried}
+    return {
+        "ok": False,
+        "category": kind,
+        "error": lines[0][:300] + (f" … {lines[-1][:200]}" if lines[1:] else ""),
+        "tried": tried,
+    }

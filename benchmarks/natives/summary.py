@@ -43,7 +43,9 @@ def show(rows: list[dict[str, Any]], console: Console, *, names: int) -> None:
             groups[f"[{row['category']}] {re.sub(r'[0-9]+', '#', row['error'])[:160]}"].append(row["class"])
     for error, classes in sorted(groups.items(), key=lambda item: -len(item[1])):
         more = " …" if len(classes) > names else ""
-        console.print(f"{len(classes):4d}  {error}\n      {', '.join(classes[:names])}{more}", markup=False, highlight=False)
+        console.print(
+            f"{len(classes):4d}  {error}\n      {', '.join(classes[:names])}{more}", markup=False, highlight=False
+        )
     for label, key in (("seconds", "seconds"), ("parameters", "parameters"), ("attempts", "attempts")):
         values = sorted(row[key] for row in rows if row["ok"])
         if values:

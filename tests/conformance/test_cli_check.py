@@ -13,7 +13,9 @@ import pytest
 import autoreg
 from autoreg.cli import main, parser
 from autoreg.conformance.check import Level
+from autoreg.conformance.checks import standard
 from autoreg.conformance.report.document import from_document
+from autoreg.conformance.run import Selection
 from tests.conformance.test_discovery_checks import GOOD
 from tests.conformance.test_discovery_checks import install as install_checks
 from tests.conformance.twins import install
@@ -177,3 +179,22 @@ def test_the_levels_on_the_command_line_are_those_of_the_checks() -> None:
     assert command.level == "scales"
     for level in get_args(Level):
         assert parser().parse_args(["check", "x", "--level", level]).level == level
+
+
+@pytest.mark.parametrize(
+    ("selection", "subject", "taken"),
+    [
+        (Selection(only=("*[TidyModel]",)), "TidyModel", True),
+        (Selection(only=("*[TidyModel]",)), "TidyForCausalLM", False),
+        (Selection(only=("*.roundtrip",)), "TidyModel", True),
+        (Selection(only=("weights.roundtrip",)), "TidyModel", True),
+        (Selection(only=("weights",)), "TidyModel", False),
+        (Selection(classes=("TidyModel",)), "TidyModel", True),
+        (Selection(classes=("TidyModel",)), "", False),
+        (Selection(level="loads"), "TidyModel", True),
+    ],
+)
+def test_what_a_selection_takes(selection: Selection, subject: str, taken: bool) -> None:
+    """A bracket in a pattern is a bracket; a class leaves out other classes and the architecture."""
+    check = next(each for each in standard() if each.id == "weights.roundtrip")
+    assert selection.takes(check, subject) is taken

@@ -193,7 +193,7 @@ def test_markdown_has_headline_table_and_details() -> None:
     text = to_markdown(RED)
     assert text.startswith("## ❌ zig is not conformant\n")
     assert "| loads | 1 | 1 |" in text
-    assert "<summary>✗ <code>weights.roundtrip[ZigModel]</code> failed</summary>" in text
+    assert "<summary>✗ <code>weights.roundtrip</code> ZigModel: failed</summary>" in text
     assert "autoreg check zig --reproduce 'weights.roundtrip[ZigModel]'" in text
     assert text.count("<details>") == text.count("</details>")
     assert to_markdown(GREEN).startswith("## ✅ zig is conformant\n")
@@ -286,7 +286,7 @@ def test_plain_text_holds_the_whole_failure() -> None:
         "  step through it   autoreg check zig --reproduce 'weights.roundtrip[ZigModel]'\n"
     )
     assert "RuntimeError: boom" in text
-    assert "sdpa   contradicted: the hints say so" in text
+    assert "none         sdpa contradicted: the hints say so" in text
     assert text.splitlines()[-4:] == [
         "zig is not conformant  autoreg-zig 1.0",
         "  loads  ✓ 1 passed   ✗ 1 failed",
@@ -303,6 +303,13 @@ def test_what_is_said_of_several_classes_is_said_once() -> None:
     assert "  and               ZigForCausalLM: scale[1]: 2 and 3\n" in text
     assert "✗ weights.roundtrip  ZigModel, ZigForCausalLM\n" in text
     assert text.count(FAILED.reason) == 1
+
+
+def test_errors_for_one_reason_are_one() -> None:
+    """Where nothing could be derived for a class, its checks are one block and not fifty."""
+    made = [outcome("error", f"forward.{name}", reason="Nothing could be derived") for name in "abc"]
+    assert "! forward.a and 2 more checks  ZigModel  error\n" in plain(shown(report(*made)))
+    assert "! forward.a and 1 more check  ZigModel  error\n" in plain(shown(report(*made[:2])))
 
 
 def test_a_narrow_terminal_loses_nothing() -> None:

@@ -107,14 +107,15 @@ def lora(subject: Subject) -> None:
     before = named(subject.outputs(model, inputs))
     with blaming(subject, f'LoRA does not attach to {name} with `target_modules="all-linear"`'):
         try:
-            adapted: Any = get_peft_model(model, LoraConfig(r=4, target_modules="all-linear")).eval()
+            asked = LoraConfig(r=4, target_modules="all-linear", exclude_modules=_read_by_torch(model) or None)
+            adapted: Any = get_peft_model(model, asked).eval()
         except ValueError as error:
             if "incompatible with" in str(error):
                 raise NotApplicableError(reason=f"peft refuses it: {str(error).splitlines()[0]}") from error
             raise
         fresh = named(subject.outputs(adapted, inputs))
-    compared = "the outputs with a new LoRA adapter with those without"
-    subject.close(fresh, before, what=f"A new LoRA adapter changes the outputs of {name}", compared=compared)
+    what = f"A new LoRA adapter changes the outputs of {name}"
+    subject.close(fresh, before, what=what, compared="the outputs with a new LoRA adapter with those without")
     _teach(adapted)
     learned = named(subject.outputs(adapted, inputs))
     subject.require(
@@ -126,6 +127,12 @@ def lora(subject: Subject) -> None:
         merged = named(subject.outputs(adapted.merge_and_unload(), inputs))
     what = f"Merging a LoRA adapter changes the outputs of {name}"
     subject.close(merged, learned, what=what, compared="the outputs after merging with those before", factor=10)
+
+
+def _read_by_torch(model: Any) -> list[str]:
+    """Return the linear layers whose weights `nn.MultiheadAttention` reads, so that no adapter is ever called."""
+    inside = [key for key, each in model.named_modules() if isinstance(each, torch.nn.MultiheadAttention)]
+    return [f"{key}.out_proj" for key in inside]
 
 
 def _teach(adapted: Any) -> None:

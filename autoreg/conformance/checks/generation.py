@@ -173,7 +173,7 @@ def chunks(subject: Subject) -> None:
     if _one_by_one(subject):
         cuts = cuts[:1]
     for sizes in cuts:
-        _same_in_pieces(subject, model, inputs["input_ids"], whole, sizes)
+        _same_in_pieces(subject, model, inputs["input_ids"], whole=whole, sizes=sizes)
 
 
 def _one_by_one(subject: Subject) -> bool:
@@ -182,7 +182,7 @@ def _one_by_one(subject: Subject) -> bool:
     return bool(stateful) or "past_key_values" not in subject.parameters
 
 
-def _same_in_pieces(subject: Subject, model: Any, ids: torch.Tensor, whole: torch.Tensor, sizes: Any) -> None:
+def _same_in_pieces(subject: Subject, model: Any, ids: torch.Tensor, *, whole: torch.Tensor, sizes: Any) -> None:
     told = ", ".join(map(str, sizes))
     with subject.raising(f"A text passed in pieces of {told} tokens with the cache fails"):
         found = _steps(subject, model, ids, sizes)

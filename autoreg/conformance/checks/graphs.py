@@ -61,6 +61,10 @@ def compiled(subject: Subject) -> None:
         compared="the number of graphs after the first pass and after one over other contents of the same sizes",
         found=f"{counts[0]} and {counts[1]}",
     )
+    _note_lengths(subject, counts)
+
+
+def _note_lengths(subject: Subject, counts: list[int]) -> None:
     # A recurrence in plain torch is a loop over positions, which is unrolled: slow to compile, and not wrong.
     if len(counts) > _SAME and counts[-1] - counts[0] == len(counts) - _SAME:
         subject.note("It is compiled anew for every length of the text.")

@@ -294,14 +294,14 @@ def base_prefix(subject: Subject) -> None:
 
 
 def _common(subject: Subject) -> tuple[Any, Any, str]:
-    model = subject.model()
+    """Return the model with its tensors moved, a base model of its own, and the name of the one inside."""
+    model, base_class = subject.model(), _base_class(subject)
     perturb(model, subject.seed)
     _inner(subject, model)
     prefix = type(model).base_model_prefix
     subject.need(hasattr(model, prefix), f"it has no attribute {prefix!r} (see weights.base-prefix)")
-    with subject.raising(f"{_base_class(subject).__name__} cannot be built from the config of its head"):
-        base = subject.model_class  # replaced below; named here so that the error says which
-        base = _base_class(subject)._from_config(subject.config()).eval()
+    with subject.raising(f"{base_class.__name__} cannot be built from the config of its head"):
+        base = base_class._from_config(subject.config()).eval()
     return model, base, prefix
 
 
@@ -321,7 +321,10 @@ def head_into_base(subject: Subject) -> None:
     torch.manual_seed(subject.seed + 1)
     with subject.raising(f"{type(base).__name__}.from_pretrained cannot load the checkpoint of {type(model).__name__}"):
         loaded = type(base).from_pretrained(folder)
-    _same_where_both(subject, loaded, getattr(model, prefix), "saved with its head and loaded into the base model")
+    own = type(base).base_model_prefix
+    why = "" if own == prefix else f": its `base_model_prefix` is {own!r}, that of the head {prefix!r}"
+    what = f"saved with its head and loaded into the base model{why}"
+    _same_where_both(subject, loaded, getattr(model, prefix), what)
 
 
 @check("weights.base-into-head", level="loads")

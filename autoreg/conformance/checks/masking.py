@@ -104,7 +104,7 @@ def right_padding(subject: Subject) -> None:
     """
     model, pair = subject.model(), ragged(subject, "right")
     with unless_sampling(subject, model, pair.batch):
-        _compare(subject, model, pair, named(subject.outputs(model, pair.batch)), "on the right")
+        _compare(subject, model, pair, pair.batch, side="on the right")
 
 
 @check("forward.left-padding", level="runs", needs=("text", "attention_mask", "batching", "causal"))
@@ -124,7 +124,7 @@ def left_padding(subject: Subject) -> None:
         batches.insert(0, {**pair.batch, "position_ids": counted(pair.batch["attention_mask"])})
     for index, batch in enumerate(batches):
         try:
-            _compare(subject, model, pair, named(subject.outputs(model, batch)), "on the left")
+            _compare(subject, model, pair, batch, side="on the left")
         except (MismatchError, ValueError, RuntimeError, TypeError, IndexError):
             # Classes with positions of several axes refuse plain ones, and count for themselves.
             if index == len(batches) - 1:
@@ -133,8 +133,9 @@ def left_padding(subject: Subject) -> None:
             return
 
 
-def _compare(subject: Subject, model: Any, pair: Ragged, together: dict[str, torch.Tensor], side: str) -> None:
+def _compare(subject: Subject, model: Any, pair: Ragged, batch: dict[str, Any], *, side: str) -> None:
     """Compare each text of the batch with itself alone."""
+    together = named(subject.outputs(model, batch))
     axes = places(subject, model)
     for row, (inputs, (begin, end)) in enumerate(zip(pair.alone, pair.spans, strict=True)):
         alone = named(subject.outputs(model, inputs))

@@ -88,7 +88,6 @@ def split(subject: Subject) -> None:
     the states that they meet; before adding states of two blocks move one of them with `.to(states.device)`.
     """
     name = subject.model_class.__name__
-    _need_accelerate(subject)
     model, inputs = subject.model(), subject.inputs()
     maps = device_maps(model, _MOST)
     subject.need(maps, "the tiny model is one block, which cannot be divided between two devices")

@@ -425,6 +425,8 @@ def _entries(subject: Subject, table: str) -> list[tuple[str, str]]:
     found: dict[str, str] = {}
     for model_class in subject.target.models:
         value = getattr(model_class, table, None) or ()
+        if isinstance(value, property):  # computed by each model for itself
+            continue
         names = [value] if isinstance(value, str) else list(value)
         if isinstance(value, Mapping):
             names += [target for target in value.values() if isinstance(target, str)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -256,7 +257,7 @@ def attributes(subject: Subject) -> None:
         expected = subject.outputs(model, inputs)
         for name, each in left.items():
             subject.require(
-                not _matters(subject, model, each, inputs, expected),
+                not _matters(subject, model, each, inputs=inputs, expected=expected),
                 f"The tensor `{name}` of {type(model).__name__} is an ordinary attribute, and the outputs depend on it",
                 compared="the attributes of all modules before and after `model.to('meta')`",
                 found=f"{name} stays on {each.device}",
@@ -280,7 +281,7 @@ def _first(model: Any) -> str:
     return ", ".join(plain_parameters(model)[:5])
 
 
-def _matters(subject: Subject, model: Any, tensor: torch.Tensor, inputs: Any, expected: Any) -> bool:
+def _matters(subject: Subject, model: Any, tensor: torch.Tensor, *, inputs: Any, expected: Any) -> bool:
     """Say whether the outputs change with the tensor, which is put back."""
     before = tensor.clone()
     try:
@@ -404,8 +405,28 @@ def ties(subject: Subject) -> None:
     )
     with subject.raising("With `tie_word_embeddings=True` the model cannot be built"):
         model = subject.model(set_everywhere(config, "tie_word_embeddings", value=True))
+    shared = _shared(model)
+    _declared_as_tied(subject, model, shared)
+    torch.manual_seed(subject.seed + 1)
+    with subject.raising("`from_pretrained` cannot load the state of the model"):
+        state = snapshot(model.state_dict())
+        loaded = type(model).from_pretrained(None, config=model.config, state_dict=state)
+    subject.same(
+        {name: sorted(names) for name, names in _shared(loaded).items()},
+        {name: sorted(names) for name, names in shared.items()},
+        what="After loading other parameters share their memory than before",
+        compared="which parameters share their memory in the loaded model and in the original",
+    )
+
+
+def _shared(model: Any) -> dict[str, list[str]]:
+    """Return for each tensor that has several names all of them."""
+    return {name: names for names in storages(tensors(model)).values() for name in names if len(names) > 1}
+
+
+def _declared_as_tied(subject: Subject, model: Any, shared: Mapping[str, list[str]]) -> None:
+    """Require that what is declared as tied is, and the reverse."""
     pairs = dict(getattr(model, "all_tied_weights_keys", {}))
-    shared = {name: names for names in storages(tensors(model)).values() for name in names if len(names) > 1}
     for target, source in pairs.items():
         subject.require(
             source in shared.get(target, ()),
@@ -420,14 +441,6 @@ def ties(subject: Subject) -> None:
             compared="the memory of the parameters with `all_tied_weights_keys`",
             found=", ".join(loose),
         )
-    loaded = type(model).from_pretrained(None, config=model.config, state_dict=snapshot(model.state_dict()))
-    found = {name: names for names in storages(tensors(loaded)).values() for name in names if len(names) > 1}
-    subject.same(
-        {name: sorted(names) for name, names in found.items()},
-        {name: sorted(names) for name, names in shared.items()},
-        what="After loading other parameters share their memory than before",
-        compared="which parameters share their memory in the loaded model and in the original",
-    )
 
 
 def _submodels(model: Any) -> list[Any]:

@@ -74,7 +74,7 @@ class Bench:
     hints: Mapping[str, Any]
     extra: Callable[..., Mapping[str, Any]] | None = None
     most: int = 60
-    seconds: float = 25
+    seconds: float = 15
     plan: Plan | None = None
     adding: str | None = None
     count: int = 0
@@ -128,7 +128,7 @@ class Bench:
         if self.adding is not None and self.plan is not None:
             return add_modality(model, config, self.plan, self.adding, extra=self.extra)
         start = self.plan or first_plan(self.model_class)
-        found = search(model, config, start, runs=40 if self.count == 1 else 15, seconds=6, extra=self.extra)
+        found = search(model, config, start, runs=40 if self.count == 1 else 12, seconds=4, extra=self.extra)
         if self.plan is None and found.outcome.error is not None:
             self.plan = found.plan if found.outcome.modules > 0 else None
         return found

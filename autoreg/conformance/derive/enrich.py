@@ -14,7 +14,7 @@ __all__ = ["enrich"]
 
 
 def enrich(bench: Bench, best: Attempt, changes: Mapping[str, Change]) -> Attempt:
-    """Return an attempt with every modality with which the model still runs, its config changed where that is needed."""
+    """Return an attempt with every modality with which the model runs, its config changed where that is needed."""
     assert best.plan is not None
     for name in optional_modalities(bench.model_class, best.plan):
         # A bench of its own: the attempts that are left for this must not depend on how hard the text was.

@@ -11,6 +11,7 @@ __all__ = ["kind_of"]
 _PATTERNS = MappingProxyType(
     {
         "token": r"(token_(id|index|ids)|^(pad|bos|eos|unk|mask|sep|cls)_(index|idx|id))$",
+        "chosen": r"(per_tok|per_token|top_?k|topk_group|n_group|moe_k)$",
         "pinpoints": r"(pinpoints|possible_resolutions)$",
         "image_tokens": r"(tokens_per_image|image_seq_len(gth)?|num_image_tokens|num_soft_tokens|image_token_len(gth)?"
         r"|tokens_per_frame|vision_soft_tokens_per_image|default_output_length)$",
@@ -24,7 +25,6 @@ _PATTERNS = MappingProxyType(
         "head_dim": r"((head|heads)_(dim|size|width)|dim_head|d_head|d_kv|^head_features|rotary_dim|attention_key_dim)",
         "heads": r"(heads?|n_head|num_heads|heads_num)(_|$)",
         "experts": r"(experts?|local_experts|n_routed_experts)$",
-        "chosen": r"(per_tok|per_token|top_?k|topk_group|n_group|moe_k)$",
         "span": r"(context_length|prediction_length|forecast_length|horizon_length|context_window)$",
         "positions": r"(max_.*position.*|n_positions|n_ctx|positions$|max_seq.*|max_(source|target|text)_.*"
         r"|max_.*len(gth)?|position_embeddings|position_encodings|max_wavelength|max_relative.*|max_pos.*"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -124,11 +125,7 @@ def labels_for(
     extra: Callable[..., Mapping[str, Any]] | None = None,
 ) -> tuple[Recipe, ...]:
     """Return the recipes of the arguments with which the model returns a finite loss; empty if none were found."""
-    tried = 0
-    for forms in _offers(model, plan, auto_classes):
-        tried += 1
-        if tried > _MOST:
-            break
+    for forms in itertools.islice(_offers(model, plan, auto_classes), _MOST):
         labelled = Plan(forms={**plan.forms, **forms}, sizes=plan.sizes)
         if _has_loss(model, config, labelled, extra):
             return tuple(form.recipe(name, "labels") for name, form in forms.items())
@@ -136,29 +133,39 @@ def labels_for(
 
 
 def _offers(model: Any, plan: Plan, auto_classes: Sequence[str]) -> Iterator[dict[str, Form]]:
+    """Yield what could make the model return a loss, the likeliest first."""
     parameters = parameters_of(type(model))
-    if {"start_positions", "end_positions"} <= set(parameters):
-        yield {"start_positions": _label(_position), "end_positions": _label(_position)}
-    if {"mask_labels", "class_labels"} <= set(parameters):
-        yield {"mask_labels": _label(_mask_list), "class_labels": _label(_class_list)}
+    for names, form in _PAIRS:
+        if set(names) <= set(parameters):
+            yield dict(zip(names, form, strict=True))
     if "labels" in parameters:
-        by_role = [form for auto in auto_classes for word, forms in _ROLES if word in auto for form in forms]
-        text_first = _decoder_first if "decoder_input_ids" in plan.forms else _ALL
-        for form in dict.fromkeys((*by_role, *text_first)):
-            labels = {"labels": form}
-            if "next_sentence_label" in parameters:
-                yield {**labels, "next_sentence_label": _CLASS}
-            yield labels
-    if "next_sentence_label" in parameters:
-        yield {"next_sentence_label": _CLASS}
-    if "return_loss" in parameters:
-        yield {"return_loss": _label(_true, batch=None)}
-    for name, forms in (("future_values", series.PAST), ("target_values", (_CLASS, _NUMBERS, *series.PAST))):
+        yield from _labels(plan, auto_classes, paired="next_sentence_label" in parameters)
+    for name, forms in _OTHERS:
         if name in parameters and name not in plan.forms:
-            yield from ({name: replace(form, kind="labels")} for form in forms)
+            yield from ({name: form} for form in forms)
 
 
-_decoder_first = (_DECODER_IDS, *(form for form in _ALL if form is not _DECODER_IDS))
+def _labels(plan: Plan, auto_classes: Sequence[str], *, paired: bool) -> Iterator[dict[str, Form]]:
+    by_role = [form for auto in auto_classes for word, forms in _ROLES if word in auto for form in forms]
+    usual = _DECODER_FIRST if "decoder_input_ids" in plan.forms else _ALL
+    for form in dict.fromkeys((*by_role, *usual)):
+        if paired:
+            yield {"labels": form, "next_sentence_label": _CLASS}
+        yield {"labels": form}
+
+
+_PAIRS = (
+    (("start_positions", "end_positions"), (_label(_position), _label(_position))),
+    (("mask_labels", "class_labels"), (_label(_mask_list), _label(_class_list))),
+)
+_SERIES = tuple(replace(form, kind="labels") for form in series.PAST)
+_OTHERS = (
+    ("next_sentence_label", (_CLASS,)),
+    ("return_loss", (_label(_true, batch=None),)),
+    ("future_values", _SERIES),
+    ("target_values", (_CLASS, _NUMBERS, *_SERIES)),
+)
+_DECODER_FIRST = (_DECODER_IDS, *(form for form in _ALL if form is not _DECODER_IDS))
 
 
 def _has_loss(model: Any, config: Any, plan: Plan, extra: Callable[..., Mapping[str, Any]] | None) -> bool:

@@ -14,7 +14,9 @@ from autoreg.conformance.derive.align import aligned
 from autoreg.conformance.derive.attempts import Attempt, Bench
 from autoreg.conformance.derive.evidence import Evidence, evidence_of
 from autoreg.conformance.derive.fill import fill
-from autoreg.conformance.derive.shrink import Change, Policy, is_int, shrink
+from autoreg.conformance.derive.inputs.facts import configs_in, is_int, read
+from autoreg.conformance.derive.kinds import kind_of
+from autoreg.conformance.derive.shrink import Change, Policy, shrink
 
 __all__ = ["hopeless", "repair"]
 
@@ -27,6 +29,9 @@ _POLICIES = (
     Policy(unit=16, heads=2, key_value_heads=1, image=224, window=8, image_tokens=64),
 )
 _MOST_SUSPECTS = 8
+_MOST_NUMBERS = 5
+_NO_SIZE = 4  # smaller numbers of a message are axes and ranks
+_SIZES = frozenset({"width", "head_dim", "state"})
 # Counts that no other size depends on: moved only where the message names them.
 _FREE = frozenset({"layers", "vocabulary", "token", "frames"})
 
@@ -77,6 +82,7 @@ def _neighbours(bench: Bench, current: Attempt, changes: Mapping[str, Change]) -
     evidence = evidence_of(current.error)
     values = dict(current.values)
     yield from fill(bench.template, current, evidence)
+    yield from _swapped(bench, current, evidence)
     yield from _moved(values, _suspects(evidence.said, changes), evidence, changes)
     if bench.adding is not None:
         yield from aligned(bench.template, current, bench.adding)
@@ -91,6 +97,24 @@ def _neighbours(bench: Bench, current: Attempt, changes: Mapping[str, Change]) -
         yield {each: value for each, value in values.items() if each != path}
     yield from _given_back(values, changes)
     yield from _moved(values, [path for path in suspects if changes[path].kind not in _FREE], evidence, changes)
+
+
+def _swapped(bench: Bench, current: Attempt, evidence: Evidence) -> Iterator[dict[str, Any]]:
+    """Yield the values with a size that the message names replaced by another that it names: the two did not meet."""
+    nodes = dict(configs_in(current.config)) if current.config is not None else {}
+    numbers = [number for number in evidence.numbers if number > _NO_SIZE][:_MOST_NUMBERS]
+    offered = 0
+    for leaf in bench.template.leaves():
+        if leaf.node not in nodes or kind_of(leaf.name) not in _SIZES or leaf.path in bench.hints:
+            continue
+        value = read(nodes[leaf.node], leaf.name)
+        for old, new in itertools.permutations(numbers, 2):
+            if value == old and offered < _MOST_SUSPECTS:
+                offered += 1
+                yield {**current.values, leaf.path: new}
+            elif isinstance(value, (list, tuple)) and old in value and offered < _MOST_SUSPECTS:
+                offered += 1
+                yield {**current.values, leaf.path: type(value)(new if each == old else each for each in value)}
 
 
 def _given_back(values: Mapping[str, Any], changes: Mapping[str, Change]) -> Iterator[dict[str, Any]]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from autoreg.conformance.derive.inputs.facts import is_int, is_placeholder
 from autoreg.conformance.derive.kinds import kind_of
 from autoreg.conformance.derive.tree import Leaf, Template
 
@@ -137,11 +138,6 @@ def shrink(template: Template, policy: Policy) -> dict[str, Change]:
                 changes[change.path] = change
     changes.update(_tokens(tree, changes))
     return changes
-
-
-def is_int(value: object) -> bool:
-    """Say whether it is an integer and no bool."""
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _each(value: Any, shrink_one: Callable[[int], int]) -> Any:
@@ -333,7 +329,9 @@ def _tokens(tree: _Tree, changes: Mapping[str, Change]) -> dict[str, Change]:
     used = {item for item in flat if is_int(item) and item < smallest}
     free = iter([each for each in range(smallest - 1, -1, -1) if each not in used])
     moved = {item: next(free) for item in sorted({i for i in flat if is_int(i) and i >= smallest})[: smallest // 2]}
-    return {
+    unset = [leaf for leaf in tree.leaves if leaf.value is None and is_placeholder(leaf.name)]
+    given = {leaf.path: Change(path=leaf.path, kind="token", default=None, value=next(free)) for leaf in unset[:4]}
+    return given | {
         leaf.path: Change(path=leaf.path, kind="token", default=leaf.value, value=value)
         for leaf in tokens
         if (value := _each(leaf.value, lambda n: moved.get(n, n))) != leaf.value

@@ -41,7 +41,10 @@ def to_html(report: Report, checks: Iterable[Check] = ()) -> str:
         symbols=words.SYMBOLS,
         levels=[_level(name, outcomes) for name, outcomes in words.by_level(report).items()],
         counts={verdict: count for verdict, count in report.counts.items() if count},
-        red=[(group, words.facts(*group), words.command(report, group[0])) for group in words.grouped(report.red)],
+        red=[
+            (group[0], words.title(group), words.facts(*group), words.command(report, group[0]))
+            for group in words.grouped(report.red)
+        ],
         names=words.short_names([facts.name for facts in report.classes]),
         reasons=_reasons(report),
         matrix=_matrix(report, {check.id: check for check in checks}),

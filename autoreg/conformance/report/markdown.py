@@ -45,8 +45,9 @@ def _table(report: Report) -> str:
 
 
 def _details(report: Report, outcome: Outcome, *others: Outcome) -> str:
-    ids = " ".join(f"<code>{escape(each.id)}</code>" for each in (outcome, *others))
-    lines = [f"<details><summary>{words.SYMBOLS[outcome.verdict]} {ids} {outcome.verdict}</summary>"]
+    name, classes = words.title([outcome, *others])
+    ids = f"<code>{escape(name)}</code> {escape(', '.join(classes))}".rstrip()
+    lines = [f"<details><summary>{words.SYMBOLS[outcome.verdict]} {ids}: {outcome.verdict}</summary>"]
     lines.append(_plain(outcome.reason))
     lines += [
         f"**{name}**: {_code(text) if name in _CODE else _plain(text)}" for name, text in words.facts(outcome, *others)

@@ -50,7 +50,7 @@ def shown(report: Report) -> Group:
         parts += [Text("What is wrong", style="bold red")]
         parts += [part for group in words.grouped(report.red) for part in (failure(*group, report=report), Text())]
     if any(facts.capabilities for facts in report.classes):
-        parts += [Text("Capabilities", style="bold"), Padding(_capabilities(report), _MARGIN), Text()]
+        parts += [*_capabilities(report), Text()]
     remarks = list(_remarks(report))
     if remarks:
         parts += [Text("Notes", style="bold"), *(Padding(remark, _MARGIN) for remark in remarks), Text()]
@@ -114,9 +114,10 @@ def failure(outcome: Outcome, *others: Outcome, report: Report | None = None) ->
 
 def _title(outcome: Outcome, others: Sequence[Outcome]) -> Text:
     style = _STYLES[outcome.verdict]
-    title = Text.assemble((f"{words.SYMBOLS[outcome.verdict]} ", style), (outcome.check, "bold"))
-    if outcome.subject:
-        title.append("  " + ", ".join(each.subject for each in (outcome, *others)), style="cyan")
+    name, classes = words.title([outcome, *others])
+    title = Text.assemble((f"{words.SYMBOLS[outcome.verdict]} ", style), (name, "bold"))
+    if classes:
+        title.append("  " + ", ".join(classes), style="cyan")
     if outcome.verdict != "failed":
         title.append(f"  {outcome.verdict}", style=style)
     return title
@@ -135,29 +136,27 @@ def _facts(facts: Sequence[tuple[str, str]]) -> Table:
 # --- capabilities and notes ------------------------------------------------------------------------
 
 
-def _capabilities(report: Report) -> RenderableType:
-    """Return who can do what: a line for each group of classes, one for each capability that hints speak of."""
+def _capabilities(report: Report) -> Iterator[RenderableType]:
+    """Yield who can do what: a line for each group of classes, one for each capability that hints speak of."""
     names = words.short_names([facts.name for facts in report.classes if facts.capabilities])
     groups: dict[str, list[str]] = {}
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(max_width=40)
+    declared: list[tuple[str, str, Capability]] = []
     for name, found in words.capabilities(report).items():
         having = [short for each, short in names.items() if each in found and found[each].value]
         who = "every class" if len(having) == len(names) else ", ".join(having) or "none"
-        told = [each for each in found.values() if each.source != "inferred"]
+        told = sorted((each for each in found.values() if each.source != "inferred"), key=lambda each: each.source)
         if told:
-            grid.add_row(Text(who), Text(name, style="bold"), _source(told))
+            declared.append((who, name, told[0]))  # `contradicted` before `declared`
         else:
             groups.setdefault(who, []).append(name)
+    yield Text.assemble(("Capabilities", "bold"), ("  inferred, unless it says otherwise", "bright_black"))
+    grid = Table.grid(padding=(0, 2))
+    for who, name, one in declared:
+        colour = "red" if one.source == "contradicted" else "yellow"
+        grid.add_row(Text(who), Text.assemble((f"{name} ", "bold"), (f"{one.source}: {one.why}", colour)))
     for who in sorted(groups, key=lambda who: (who == "none", who != "every class")):
-        style = "bright_black" if who == "none" else "green"
-        grid.add_row(Text(who), Text(", ".join(groups[who]), style=style), Text("inferred", style="bright_black"))
-    return grid
-
-
-def _source(found: Sequence[Capability]) -> Text:
-    worst = next((each for each in found if each.source == "contradicted"), found[0])
-    return Text(f"{worst.source}: {worst.why}", style="red" if worst.source == "contradicted" else "yellow")
+        grid.add_row(Text(who), Text(", ".join(groups[who]), style="bright_black" if who == "none" else "green"))
+    yield Padding(grid, _MARGIN)
 
 
 def _remarks(report: Report) -> Iterator[Text]:

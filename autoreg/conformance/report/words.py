@@ -25,6 +25,7 @@ __all__ = [
     "results",
     "short_names",
     "state",
+    "title",
 ]
 
 SYMBOLS: Mapping[Verdict, str] = MappingProxyType(
@@ -66,11 +67,24 @@ def by_level(report: Report) -> dict[Level, tuple[Outcome, ...]]:
 
 
 def grouped(outcomes: Iterable[Outcome]) -> list[tuple[Outcome, ...]]:
-    """Return the outcomes with those together in which one check says the same of several classes."""
+    """Return the outcomes with those together of which the same is to be said.
+
+    These are the failures of one check on several classes, and all errors for one reason: where nothing could be
+    derived for a class, every check of it says so.
+    """
     found: dict[tuple[str, ...], list[Outcome]] = {}
     for each in outcomes:
-        found.setdefault((each.check, each.verdict, each.reason), []).append(each)
+        check = "" if each.verdict == "error" and each.reason else each.check
+        found.setdefault((check, each.verdict, each.reason), []).append(each)
     return [tuple(group) for group in found.values()]
+
+
+def title(group: Sequence[Outcome]) -> tuple[str, tuple[str, ...]]:
+    """Return what a group of outcomes is called: its check, and the classes."""
+    checks = dict.fromkeys(each.check for each in group)
+    more = len(checks) - 1
+    rest = f" and {more} more check{'' if more == 1 else 's'}" if more else ""
+    return f"{group[0].check}{rest}", tuple(dict.fromkeys(each.subject for each in group if each.subject))
 
 
 def facts(outcome: Outcome, *others: Outcome) -> list[tuple[str, str]]:
@@ -81,13 +95,13 @@ def facts(outcome: Outcome, *others: Outcome) -> list[tuple[str, str]]:
         others: those of other classes for the same reason, of which the differences are told.
     """
     also = [f"{each.subject}: {each.difference}" for each in others if each.difference != outcome.difference]
+    one_check = all(each.check == outcome.check for each in others)
     named = (
         ("compared", outcome.compared),
         ("first difference", outcome.difference),
         *(("and", text) for text in also),
         ("where", shortened(outcome.where)),
-        ("it hurts", outcome.hurts),
-        ("change", outcome.change),
+        *((("it hurts", outcome.hurts), ("change", outcome.change)) if one_check else ()),
     )
     return [(name, clean(text)) for name, text in named if text]
 

@@ -61,7 +61,8 @@ TWINS: tuple[Twin, ...] = (
                 "modeling.py",
                 "pooled_logits=logits, config=self.config)\n        return (\n            logits=logits,\n"
                 "            past_key_values=outputs.past_key_values,\n"
-                "            hidden_states=outputs.hidden_states,\n            attentions=outputs.attentions,\n        )\n",
+                "            hidden_states=outputs.hidden_states,\n"
+                "            attentions=outputs.attentions,\n        )\n",
                 "pooled_logits=logits, config=self.config)\n        return logits, outputs.past_key_values\n",
             ),
         ),
@@ -206,8 +207,10 @@ TWINS: tuple[Twin, ...] = (
         patches=(
             (
                 "modeling.py",
-                "            attention_mask=attention_mask,\n            past_key_values=past_key_values,\n            position_ids=None,\n",
-                "            attention_mask=None,\n            past_key_values=past_key_values,\n            position_ids=None,\n",
+                "            attention_mask=attention_mask,\n            past_key_values=past_key_values,\n"
+                "            position_ids=None,\n",
+                "            attention_mask=None,\n            past_key_values=past_key_values,\n"
+                "            position_ids=None,\n",
             ),
         ),
     ),
@@ -241,7 +244,8 @@ TWINS: tuple[Twin, ...] = (
             (
                 "modeling.py",
                 "        self.layers = nn.ModuleList(",
-                "        self.embed_positions = nn.Embedding(512, config.hidden_size)\n        self.layers = nn.ModuleList(",
+                "        self.embed_positions = nn.Embedding(512, config.hidden_size)\n"
+                "        self.layers = nn.ModuleList(",
             ),
             (
                 "modeling.py",

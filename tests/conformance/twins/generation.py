@@ -150,9 +150,11 @@ def prepare_inputs_for_generation(self, input_ids, **kwargs):
         patches=(
             (
                 "modeling.py",
-                "        loss = None\n        if labels is not None:\n            loss = self.loss_function(logits=logits, labels=labels, vocab",
+                "        loss = None\n        if labels is not None:\n"
+                "            loss = self.loss_function(logits=logits, labels=labels, vocab",
                 "        self.count = getattr(self, 'count', 0) + 1\n        logits = logits.roll(self.count, -1)\n"
-                "        loss = None\n        if labels is not None:\n            loss = self.loss_function(logits=logits, labels=labels, vocab",
+                "        loss = None\n        if labels is not None:\n"
+                "            loss = self.loss_function(logits=logits, labels=labels, vocab",
             ),
         ),
     ),
@@ -257,7 +259,8 @@ def save_pretrained(self, save_directory, **kwargs):
             (
                 "modeling.py",
                 "        self.vocab_size = config.vocab_size\n",
-                "        self.vocab_size = config.vocab_size\n        self.bias = nn.Parameter(torch.zeros(config.vocab_size))\n",
+                "        self.vocab_size = config.vocab_size\n"
+                "        self.bias = nn.Parameter(torch.zeros(config.vocab_size))\n",
             ),
             (
                 "modeling.py",

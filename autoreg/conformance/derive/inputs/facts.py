@@ -111,6 +111,11 @@ def placeholder(config: Any, modality: str) -> tuple[int | None, int | None, int
     )
 
 
+def is_placeholder(name: str) -> bool:
+    """Say whether a field of this name holds the id of a token that stands for an image, a video or sound."""
+    return any(re.search(pattern, name) for pattern in _PLACEHOLDERS.values())
+
+
 def _named(config: Any, pattern: str) -> int | None:
     for _, each in configs_in(config):
         for name, value in vars(each).items():

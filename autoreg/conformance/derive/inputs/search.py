@@ -78,7 +78,8 @@ def search(
         model: what to run.
         config: what the inputs must fit.
         start: the first plan.
-        runs, seconds: how much may be tried.
+        runs: how many runs may be made.
+        seconds: how long they may take.
         keep: an argument that must not be given up.
         settled: arguments whose form is known to be right.
         extra: from (config, batch size, length, seed) to arguments that the author gives.
