@@ -147,7 +147,7 @@ class ConflictError(AutoregError, ValueError):
 
     Attributes:
         name: the model type (or the class name from `architectures`) that was looked up.
-        claimants: `(distribution, version, location)` of each plugin.
+        claimants: `(distribution, version, location)` of each plugin; a single one declares a class name twice.
     """
 
     name: str
@@ -158,6 +158,12 @@ class ConflictError(AutoregError, ValueError):
 
     def __str__(self) -> str:
         owners = "\n".join(f"  - {name} {version} ({where})" for name, version, where in self.claimants)
+        if len(self.claimants) == 1:
+            return _lines(
+                f"One installed plugin declares {self.name!r} more than once, for different classes:",
+                owners,
+                "transformers looks classes up by name: its author has to give each a name of its own.",
+            )
         first, second = self.claimants[0][0], self.claimants[1][0]
         return _lines(
             f"{len(self.claimants)} installed plugins claim {self.name!r}:",

@@ -709,3 +709,32 @@ def test_an_auto_class_over_a_mapping_of_transformers(make_plugin: MakePlugin) -
     assert autoreg.runtime.current().bridge.unknown == []
     config = transformers.AutoConfig.for_model("zigzag")
     assert type(AutoElsewhere.from_config(config)) is plugin.cls("modeling:Model")
+
+
+def test_an_auto_class_that_needs_the_base_class_alone(site: Path) -> None:
+    """It is filled where nobody imports transformers' own Auto classes for models."""
+    plugin = write_plugin(site)
+    script = f"""
+        import json
+        from transformers.models.auto.auto_factory import _BaseAutoModelClass, _LazyAutoMapping
+        import {plugin.package}.elsewhere
+        from autoreg import AutoConfig
+        config = AutoConfig.for_model("zigzag")
+        print(json.dumps(type({plugin.package}.elsewhere.AutoElsewhere.from_config(config)).__name__))
+        """
+    (site / plugin.package / "elsewhere.py").write_text(
+        "from collections import OrderedDict\n"
+        "from transformers.models.auto.auto_factory import _BaseAutoModelClass, _LazyAutoMapping\n"
+        "class AutoElsewhere(_BaseAutoModelClass):\n"
+        "    _model_mapping = _LazyAutoMapping(OrderedDict(), OrderedDict())\n"
+    )
+    (site / plugin.package / "plugin.py").write_text(
+        "from autoreg import Architecture, hookimpl\n"
+        "@hookimpl\n"
+        "def autoreg_architectures():\n"
+        f"    key = '{plugin.package}.elsewhere:AutoElsewhere'\n"
+        f"    models = {{key: '{plugin.package}.modeling:{plugin.prefix}Model'}}\n"
+        f"    config = '{plugin.package}.configuration:{plugin.prefix}Config'\n"
+        f"    yield Architecture(model_type='zigzag', config=config, models=models)\n"
+    )
+    assert in_new_process(script, path=[site]) == f"{plugin.prefix}Model"

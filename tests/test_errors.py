@@ -20,6 +20,9 @@ ONE_OF_EACH = [
     autoreg.CheckpointError(file="f", problem="p.", advice="a."),
     autoreg.CheckpointNotFoundError(file="f", problem="p.", advice="a."),
     autoreg.StrictError(message="m"),
+    errors.DerivationError(subject="Z", tried="two configs were tried", problem="it needs x", advice="Give hints."),
+    errors.MismatchError(problem="they differ", compared="a with b", difference="a[0]: 1 and 2"),
+    errors.NotApplicableError(reason="it has no cache"),
 ]
 KINDS = {
     "DeclarationError": ValueError,
@@ -30,6 +33,9 @@ KINDS = {
     "CheckpointError": ValueError,
     "CheckpointNotFoundError": OSError,
     "StrictError": ValueError,
+    "DerivationError": ValueError,
+    "MismatchError": AssertionError,
+    "NotApplicableError": Exception,
 }
 
 
@@ -81,4 +87,15 @@ def test_the_sentences() -> None:
         "f: p.\na.",
         "f: p.\na.",
         "m\n(AUTOREG_STRICT is set, which makes this warning an error.)",
+        "Z: it needs x.\ntwo configs were tried.\nGive hints.",
+        "they differ.\nCompared: a with b.\nFirst difference: a[0]: 1 and 2.",
+        "it has no cache.",
     ]
+
+
+def test_a_plugin_in_conflict_with_itself() -> None:
+    """One distribution that declares a class name for two classes is told what its author has to do."""
+    assert str(autoreg.ConflictError(name="ZModel", claimants=(("a", "1", "/a"),))) == (
+        "One installed plugin declares 'ZModel' more than once, for different classes:\n  - a 1 (/a)\n"
+        "transformers looks classes up by name: its author has to give each a name of its own."
+    )

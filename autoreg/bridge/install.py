@@ -43,8 +43,8 @@ class Bridge:
         # This module executes transformers' `__init__` a second time: from then on there are two objects.
         self._watch.when_imported("transformers.processing_utils", self._install_names_again)
         self._watch.when_imported(f"{AUTO_PACKAGE}configuration_auto", self._install_configs)
-        self._watch.when_imported(f"{AUTO_PACKAGE}modeling_auto", self._install_models)
-        self._watch.when_imported(f"{AUTO_PACKAGE}auto_factory", self._forbid_remote_code)
+        # Another package's Auto class may be all that is imported of them: it needs the base class alone.
+        self._watch.when_imported(f"{AUTO_PACKAGE}auto_factory", self._install_models)
         # `pipeline()` runs code for a `custom_pipelines` entry in the config.
         self._watch.when_imported("transformers.pipelines", self._forbid_remote_code)
         for module in _PROCESSING:
@@ -81,7 +81,8 @@ class Bridge:
 
     def _install_models(self, module: ModuleType) -> None:
         """Fill every Auto class for models: transformers' own, other packages', and those yet to be defined."""
-        base: Any = getattr(sys.modules[f"{AUTO_PACKAGE}auto_factory"], "_BaseAutoModelClass", None)
+        self._forbid_remote_code(module)
+        base: Any = getattr(module, "_BaseAutoModelClass", None)
         if base is None:
             self.unknown.append(f"{AUTO_PACKAGE}auto_factory._BaseAutoModelClass")
             return

@@ -2,5 +2,6 @@
 
 from autoreg.conformance.check import Check, check
 from autoreg.conformance.hints import Hints
+from autoreg.errors import DerivationError, MismatchError, NotApplicableError
 
-__all__ = ["Check", "Hints", "check"]
+__all__ = ["Check", "DerivationError", "Hints", "MismatchError", "NotApplicableError", "check"]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
+from autoreg.conformance import guard
 from autoreg.conformance.capabilities import NAMES, infer
 from autoreg.conformance.compare import Tolerance, difference
 from autoreg.conformance.derive import Derivation, derive
@@ -34,7 +35,7 @@ class Subject:
     Args:
         target: the architecture.
         model_class: the class; None where the architecture has no model.
-        scratch: an empty folder for this check alone.
+        scratch: where files of this check alone may lie; made when it is first asked for.
         seed: what every random number is drawn from.
         derivation: what was derived before; None to derive it when it is first asked for.
         base: the subject of the base model, whose config this class starts from.
@@ -52,7 +53,7 @@ class Subject:
     ) -> None:
         self.target = target
         self.hints = target.hints
-        self.scratch = scratch
+        self._scratch = scratch
         self.seed = seed
         self.comparisons = 0
         self.factor = 1.0
@@ -169,7 +170,7 @@ class Subject:
             options: for `_from_config`, for example `attn_implementation="eager"`.
         """
         drawn = self.seed if seed is None else seed
-        torch.manual_seed(drawn)
+        guard.seed_torch(drawn)
         # `AutoModel.from_config` ends here too; the constructor alone would not resolve the attention.
         made = self.model_class._from_config(self.config() if config is None else config, **options)
         return enliven(made, drawn).eval() if lively else made.eval()
@@ -185,13 +186,19 @@ class Subject:
     @torch.no_grad()
     def outputs(self, model: Any, inputs: Mapping[str, Any], **options: Any) -> Any:
         """Return what the model makes of the inputs, without gradients."""
-        torch.manual_seed(self.seed)
+        guard.seed_torch(self.seed)
         return model(**copy.deepcopy(dict(inputs)), **options)
+
+    @property
+    def scratch(self) -> Path:
+        """The folder of this check alone."""
+        self._scratch.mkdir(parents=True, exist_ok=True)
+        return self._scratch
 
     def folder(self, name: str) -> Path:
         """Return a new empty folder in the scratch folder."""
         made = self.scratch / name
-        made.mkdir(parents=True)
+        made.mkdir()
         return made
 
     # --- what a check may say ------------------------------------------------------------------------

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import shutil
 import tempfile
 import time
 import traceback
@@ -193,6 +195,7 @@ def _serve(
     *,
     seed: int,
     output: IO[bytes],
+    folder: Path,
 ) -> None:
     guard.prepare(output)
     try:
@@ -203,14 +206,16 @@ def _serve(
         return
     connection.send(_Introduction.of(room.target))
     known = {check.id: check for check in checks}
+    scratch = folder / str(os.getpid())
     for check, name in iter(connection.recv, None):
-        with tempfile.TemporaryDirectory(prefix="autoreg-check-", ignore_cleanup_errors=True) as folder:
-            if check:
-                found = room.run(known[check], name, Path(folder))
-                connection.send((found, room.tainted))
-            else:
-                with guard.captured():
-                    connection.send((room.describe(name, Path(folder)), False))
+        if check:
+            found = room.run(known[check], name, scratch)
+            connection.send((found, room.tainted))
+        else:
+            with guard.captured():
+                connection.send((room.describe(name, scratch), False))
+        if scratch.exists():  # most checks need no files, and folders cost more than they do
+            shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _told(error: BaseException) -> RuntimeError:
@@ -235,6 +240,8 @@ class Worker:
         self._make_target = make_target
         self._checks = checks
         self._seed = seed
+        # The parent's to remove: the child may be killed at any time.
+        self._folder = tempfile.TemporaryDirectory(prefix="autoreg-check-", ignore_cleanup_errors=True)
         self.job: Job | None = None
         self._since = 0.0
         self._start()
@@ -247,7 +254,7 @@ class Worker:
         self._process = context.Process(
             target=_serve,
             args=(theirs, self._make_target, self._checks),
-            kwargs={"seed": self._seed, "output": self._output},
+            kwargs={"seed": self._seed, "output": self._output, "folder": Path(self._folder.name)},
             daemon=True,
         )
         self._process.start()
@@ -320,6 +327,7 @@ class Worker:
         self._process.join()
         self.connection.close()
         self._output.close()
+        self._folder.cleanup()
 
     def __enter__(self) -> Worker:
         return self

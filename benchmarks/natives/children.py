@@ -29,7 +29,8 @@ class _Child:
 
 def run(work: Sequence[Architecture], each: Work, *, workers: int, seconds: float, gigabytes: float) -> Iterator[Row]:
     """Yield a row for each class as it is done; a class that takes too long or dies has a row as well."""
-    waiting, running = [(one, list(one.subjects)) for one in reversed(work)], []
+    waiting = [(one, list(one.subjects)) for one in reversed(work)]
+    running: list[_Child] = []
     while waiting or running:
         while waiting and len(running) < workers:
             architecture, left = waiting.pop()

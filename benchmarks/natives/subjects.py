@@ -33,7 +33,8 @@ def architectures(*, only: Sequence[str] = (), everything: bool = False) -> list
 
     Without `everything` only AutoModel, AutoModelForCausalLM and AutoModelForMaskedLM are looked at.
     """
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+    # mypy: transformers has the table here, and re-exports it nowhere.
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES  # type: ignore[attr-defined]
 
     mappings = _mappings(everything)
     found = []

@@ -96,23 +96,10 @@ def lora(subject: Subject) -> None:
     """
     name = subject.model_class.__name__
     subject.need(find_spec("peft"), "peft is not installed")
-    from peft import LoraConfig, get_peft_model
-
     model, inputs = subject.model(), subject.inputs()
-    linear = [each for each in model.modules() if type(each) is torch.nn.Linear]
-    subject.need(
-        any(each is not model.get_output_embeddings() for each in linear),
-        "it has no linear layers but its output layer",
-    )
     before = named(subject.outputs(model, inputs))
     with blaming(subject, f'LoRA does not attach to {name} with `target_modules="all-linear"`'):
-        try:
-            asked = LoraConfig(r=4, target_modules="all-linear", exclude_modules=_read_by_torch(model) or None)
-            adapted: Any = get_peft_model(model, asked).eval()
-        except ValueError as error:
-            if "incompatible with" in str(error):
-                raise NotApplicableError(reason=f"peft refuses it: {str(error).splitlines()[0]}") from error
-            raise
+        adapted = _adapted(subject, model)
         fresh = named(subject.outputs(adapted, inputs))
     what = f"A new LoRA adapter changes the outputs of {name}"
     subject.close(fresh, before, what=what, compared="the outputs with a new LoRA adapter with those without")
@@ -127,6 +114,23 @@ def lora(subject: Subject) -> None:
         merged = named(subject.outputs(adapted.merge_and_unload(), inputs))
     what = f"Merging a LoRA adapter changes the outputs of {name}"
     subject.close(merged, learned, what=what, compared="the outputs after merging with those before", factor=10)
+
+
+def _adapted(subject: Subject, model: Any) -> Any:
+    from peft import LoraConfig, get_peft_model
+
+    linear = [each for each in model.modules() if type(each) is torch.nn.Linear]
+    subject.need(
+        any(each is not model.get_output_embeddings() for each in linear),
+        "it has no linear layers but its output layer",
+    )
+    try:
+        asked = LoraConfig(r=4, target_modules="all-linear", exclude_modules=_read_by_torch(model) or None)
+        return get_peft_model(model, asked).eval()
+    except ValueError as error:
+        if "incompatible with" in str(error):
+            raise NotApplicableError(reason=f"peft refuses it: {str(error).splitlines()[0]}") from error
+        raise
 
 
 def _read_by_torch(model: Any) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from autoreg.conformance import guard
 from autoreg.conformance.check import check
 from autoreg.conformance.checks.perturbation import (
     perturb,
@@ -39,7 +40,7 @@ _ENOUGH = 64  # numbers: the spread of fewer says nothing of the distribution th
 
 def _rebuilt(subject: Subject, state: Mapping[str, torch.Tensor], *, seed: int = 1, model_class: Any = None) -> Any:
     """Return the model and the report that `from_pretrained` makes of the state."""
-    torch.manual_seed(subject.seed + seed)
+    guard.seed_torch(subject.seed + seed)
     with subject.raising("`from_pretrained` cannot load a state that lacks parameters"):
         return (model_class or subject.model_class).from_pretrained(
             None, config=subject.config(), state_dict=dict(state), output_loading_info=True
@@ -318,7 +319,7 @@ def head_into_base(subject: Subject) -> None:
     folder = subject.folder("head")
     with subject.raising("`save_pretrained` fails"):
         model.save_pretrained(folder)
-    torch.manual_seed(subject.seed + 1)
+    guard.seed_torch(subject.seed + 1)
     with subject.raising(f"{type(base).__name__}.from_pretrained cannot load the checkpoint of {type(model).__name__}"):
         loaded = type(base).from_pretrained(folder)
     own = type(base).base_model_prefix
@@ -341,7 +342,7 @@ def base_into_head(subject: Subject) -> None:
     folder = subject.folder("base")
     with subject.raising("`save_pretrained` of the base model fails"):
         inner.save_pretrained(folder)
-    torch.manual_seed(subject.seed + 1)
+    guard.seed_torch(subject.seed + 1)
     with subject.raising(f"{type(model).__name__}.from_pretrained cannot load a checkpoint of {type(base).__name__}"):
         loaded, report = type(model).from_pretrained(folder, output_loading_info=True)
     _same_where_both(subject, getattr(loaded, prefix), inner, "of the base model that was loaded into a head")

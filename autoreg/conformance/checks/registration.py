@@ -404,8 +404,9 @@ def _gives(subject: Subject, name: str, model_class: type) -> None:
 
 def _skeleton(subject: Subject, model_class: Any) -> Any:
     """Return a model without memory, made from the tiny config."""
+    config = subject.config()  # derived by running models, which needs real tensors
     with torch.device("meta"):
-        return model_class._from_config(subject.config())
+        return model_class._from_config(config)
 
 
 def _structure(subject: Subject) -> Structure:

@@ -15,6 +15,7 @@ import transformers
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from autoreg.conformance import guard
 from autoreg.conformance.check import check
 from autoreg.conformance.checks.perturbation import (
     buffers,
@@ -60,14 +61,14 @@ def _saved(subject: Subject, name: str = "model", *, config: Any = None, integer
 
 def _load(subject: Subject, folder: Path, **options: Any) -> Any:
     # Another seed than the model was built with: what is drawn again on loading comes out different.
-    torch.manual_seed(subject.seed + 1)
+    guard.seed_torch(subject.seed + 1)
     with subject.raising("`from_pretrained` cannot load what `save_pretrained` wrote"):
         return subject.model_class.from_pretrained(folder, **options)
 
 
 def _in_memory(subject: Subject, model: Any, **options: Any) -> Any:
     """Return the model as `from_pretrained` rebuilds it, without the disk."""
-    torch.manual_seed(subject.seed + 1)
+    guard.seed_torch(subject.seed + 1)
     state = snapshot(model.state_dict())
     with subject.raising("`from_pretrained` cannot load the state of the model"):
         return type(model).from_pretrained(None, config=subject.config(), state_dict=state, **options)
@@ -407,7 +408,7 @@ def ties(subject: Subject) -> None:
         model = subject.model(set_everywhere(config, "tie_word_embeddings", value=True))
     shared = _shared(model)
     _declared_as_tied(subject, model, shared)
-    torch.manual_seed(subject.seed + 1)
+    guard.seed_torch(subject.seed + 1)
     with subject.raising("`from_pretrained` cannot load the state of the model"):
         state = snapshot(model.state_dict())
         loaded = type(model).from_pretrained(None, config=model.config, state_dict=state)

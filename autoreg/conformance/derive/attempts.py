@@ -12,7 +12,7 @@ from autoreg.conformance.derive.inputs.modalities import add_modality
 from autoreg.conformance.derive.inputs.plan import Plan, first_plan
 from autoreg.conformance.derive.inputs.search import Found, search
 from autoreg.conformance.derive.tree import Template
-from autoreg.conformance.derive.trial import build, weigh
+from autoreg.conformance.derive.trial import Outcome, build
 
 __all__ = ["Attempt", "Bench"]
 
@@ -100,15 +100,14 @@ class Bench:
         """Try one set of values."""
         self.count += 1
         values = {**values, **self.hints}
-        stage, config = _CONFIG, None
         try:
             config = self.template.make(values)
-            stage = _BUILD
-            if self.count > 1 and weigh(self.model_class, config) > _HEAVY:
-                raise TooLargeError("the model is too large to be tried")
-            model = build(self.model_class, config)
         except Exception as error:  # whatever a stranger's class raises
-            return Attempt(values=values, stage=stage, error=error, config=config)
+            return Attempt(values=values, stage=_CONFIG, error=error)
+        built = self._built(config)
+        if built.error is not None:
+            return Attempt(values=values, stage=_BUILD, modules=built.modules, error=built.error, config=config)
+        model = built.outputs
         found = self._inputs(model, config)
         if found.outcome.error is None:
             self.plan = found.plan if self.adding is None else self.plan
@@ -122,6 +121,16 @@ class Bench:
             model=model,
             plan=found.plan,
         )
+
+    def _built(self, config: Any) -> Outcome:
+        """Build the model; one that may be large first without its memory."""
+        if self.count > 1:
+            light = build(self.model_class, config, device="meta")
+            if light.error is not None:
+                return light
+            if sum(parameter.numel() for parameter in light.outputs.parameters()) > _HEAVY:
+                return Outcome(error=TooLargeError("the model is too large to be tried"), modules=light.modules)
+        return build(self.model_class, config)
 
     def _inputs(self, model: Any, config: Any) -> Found:
         """Search the inputs; long the first time, and shorter when a changed config is what is tried."""

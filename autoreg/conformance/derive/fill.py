@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -19,58 +20,70 @@ __all__ = ["fill"]
 _COUNTS = MappingProxyType(
     {"layers": 2, "heads": 4, "experts": 4, "chosen": 2, "window": 4, "vocabulary": 99, "positions": 128, "span": 8}
 )
+_USUAL: Mapping[str, Any] = MappingProxyType({"rope_theta": 10000.0, "pad_token_id": None})
+_MISSED = re.compile(r"'(\w+)' object has no attribute '(\w+)'")
 _ROTATION: Mapping[str, Any] = MappingProxyType({"rope_type": "default", "rope_theta": 10000.0})
 
 
 def fill(template: Template, current: Attempt, evidence: Evidence) -> Iterator[dict[str, Any]]:
     """Yield the values with fields set that the failing lines read and that are None: one by one, then all of them."""
-    if current.config is None and "None" not in evidence.text and not evidence.said:
-        return
     nodes = dict(configs_in(current.config if current.config is not None else template.config))
+    # torch says `empty() takes 1 positional argument` where one of the sizes is None.
+    unset = "None" in evidence.text or evidence.text.startswith("TypeError")
     missing: dict[str, Any] = {}
-    for name in evidence.suspects if "None" in evidence.text else evidence.said:
+    for name in evidence.suspects if unset else evidence.said:
         for leaf in template.leaves():
             owner = nodes.get(leaf.node)
-            if (
-                leaf.name == name
-                and leaf.path not in current.values
-                and owner is not None
-                and read(owner, name) is None
-            ):
-                value = _value(leaf, owner, evidence)
-                if value is not None:
-                    missing[leaf.path] = value
+            # Models read fields by the names of `attribute_map` as well.
+            if leaf.name != getattr(owner, "attribute_map", {}).get(name, name) or leaf.path in current.values:
+                continue
+            value = _value(leaf, owner, evidence) if owner is not None and read(owner, leaf.name) is None else None
+            if value is not None:
+                missing[leaf.path] = value
     for path, value in missing.items():
         yield {**current.values, path: value}
     if len(missing) > 1:
         yield {**current.values, **missing}
+    yield from _absent(current, nodes, evidence)
     yield from _rotations(template, current, nodes, evidence)
+
+
+def _absent(current: Attempt, nodes: dict[str, Any], evidence: Evidence) -> Iterator[dict[str, Any]]:
+    """Yield the values with a field that the error misses on a config, as another config of the tree has it."""
+    missed = _MISSED.search(evidence.text)
+    if missed is None:
+        return
+    kind, name = missed.groups()
+    for path, node in nodes.items():
+        if type(node).__name__ == kind:
+            others = [value for other in nodes.values() if (value := read(other, name)) is not None]
+            value = others[0] if others else _USUAL.get(name, _COUNTS.get(kind_of(name) or ""))
+            yield {**current.values, f"{path}.{name}" if path else name: value}
 
 
 def _value(leaf: Leaf, owner: Any, evidence: Evidence) -> Any:
     kind = kind_of(leaf.name)
-    if leaf.name in ("layer_types", "layers_block_type"):
-        return _layer_types(owner, evidence)
+    if leaf.name.endswith(("layer_types", "layers_block_type")):
+        return _layer_types(leaf.name, owner, evidence)
+    if leaf.name.endswith("_map"):
+        return {}
     width = next((w for each in ("hidden_size", "d_model", "n_embd", "embed_dim") if (w := read(owner, each))), 64)
     heads = next((h for each in ("num_attention_heads", "num_heads", "n_head") if (h := read(owner, each))), 4)
     if kind == "head_dim" and isinstance(width, int) and isinstance(heads, int):
         return width // heads
-    if kind == "heads":
-        return heads
-    if kind == "width":
-        return width
-    if kind == "token":
-        return 0
-    return _COUNTS.get(kind or "")
+    unknown = 8 if kind is None and leaf.name in evidence.lines else None
+    return {"heads": heads, "width": width, "token": 0, **_COUNTS}.get(kind or "", unknown)
 
 
-def _layer_types(owner: Any, evidence: Evidence) -> list[str]:
+def _layer_types(name: str, owner: Any, evidence: Evidence) -> list[str]:
     """Return a type for each layer: those of transformers' layer types that the failing source names."""
     # Not public, and the one list of what a layer type may be; older releases have fewer.
-    known = getattr(configuration_utils, "ALLOWED_LAYER_TYPES", ())
-    named = [word for word in evidence.strings if word in known and word != "full_attention"]
+    table = "ALLOWED_MLP_LAYER_TYPES" if name.startswith("mlp") else "ALLOWED_LAYER_TYPES"
+    usual = "dense" if name.startswith("mlp") else "full_attention"
+    known = getattr(configuration_utils, table, ())
+    named = [word for word in evidence.strings if word in known and word != usual]
     count = read(owner, "num_hidden_layers") or 2
-    return [*named[: count - 1], *["full_attention"] * (count - len(named[: count - 1]))]
+    return [*[usual] * (count - len(named[: count - 1])), *named[: count - 1]]
 
 
 def _rotations(

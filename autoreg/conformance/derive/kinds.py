@@ -12,6 +12,7 @@ _PATTERNS = MappingProxyType(
     {
         "token": r"(token_(id|index|ids)|^(pad|bos|eos|unk|mask|sep|cls)_(index|idx|id))$",
         "chosen": r"(per_tok|per_token|top_?k|topk_group|n_group|moe_k)$",
+        "shared": r"(shared|kv_shared)_layers$",
         "pinpoints": r"(pinpoints|possible_resolutions)$",
         "image_tokens": r"(tokens_per_image|image_seq_len(gth)?|num_image_tokens|num_soft_tokens|image_token_len(gth)?"
         r"|tokens_per_frame|vision_soft_tokens_per_image|default_output_length)$",
@@ -29,6 +30,7 @@ _PATTERNS = MappingProxyType(
         "positions": r"(max_.*position.*|n_positions|n_ctx|positions$|max_seq.*|max_(source|target|text)_.*"
         r"|max_.*len(gth)?|position_embeddings|position_encodings|max_wavelength|max_relative.*|max_pos.*"
         r"|max_duration)$",
+        "codebook": r"codebook_size$",
         "vocabulary": r"(vocab|vocab_size.*|vocabulary|num_embeddings|codebook_size|n_tokens|entry_vocab.*|n_vocab)$",
         "window": r"(window.*|chunk_.*|block_size|.*chunk_size|local_transformer_stride)$",
         "image": r"(image_size|img_size|image_resolution|resolution|crop_size|input_resolution|spec_size)$",

@@ -18,7 +18,7 @@ from autoreg.conformance.derive.inputs.facts import configs_in, is_int, read
 from autoreg.conformance.derive.kinds import kind_of
 from autoreg.conformance.derive.shrink import Change, Policy, shrink
 
-__all__ = ["hopeless", "repair"]
+__all__ = ["causes", "hopeless", "repair"]
 
 # Other proportions, before fields are given back one by one: what divides what is often written in the code.
 _POLICIES = (
@@ -65,11 +65,14 @@ def repair(bench: Bench, first: Mapping[str, Any], changes: Mapping[str, Change]
 
 def hopeless(error: BaseException | None) -> bool:
     """Say whether no config helps: a package is missing, or nothing may be downloaded."""
+    return any(isinstance(each, (ImportError, OfflineModeIsEnabled, LocalEntryNotFoundError)) for each in causes(error))
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and what it came from, the last first."""
     while error is not None:
-        if isinstance(error, (ImportError, OfflineModeIsEnabled, LocalEntryNotFoundError)):
-            return True
+        yield error
         error = error.__cause__ or error.__context__
-    return False
 
 
 def _key(values: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:

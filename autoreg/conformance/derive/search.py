@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
 
 from autoreg.conformance.derive import repair
 from autoreg.conformance.derive.attempts import Attempt, Bench
@@ -61,8 +62,7 @@ def derive(
         bench = Bench(model_class=model_class, template=template, hints=dict(config_hints or {}), extra=input_hints)
         bench, changes, best = _best(bench, start)
         if not best.runs:
-            tried = f"{bench.count} configs were tried, from the class's default made small to less and less small ones"
-            raise _failure(model_class, best.error, tried) from best.error
+            raise _failure(model_class, best.error, _tried(bench.count)) from best.error
         best = enrich(bench, lighten(bench, best, changes), changes)
         assert best.plan is not None
         plan = best.plan
@@ -102,20 +102,22 @@ def _first_values(template: Template, changes: Mapping[str, Change], start: Deri
     return {path: change.value for path, change in changes.items()}
 
 
+def _tried(count: int) -> str:
+    if count == 1:
+        return "one config was tried, the class's default made small"
+    return f"{count} configs were tried, from the class's default made small to less and less small ones"
+
+
 def _failure(model_class: Any, error: BaseException | None, tried: str) -> DerivationError:
     problem = "no inputs were found" if error is None else last_line(error)
     advice = "Give the fields or the inputs that it needs as hints: `config` and `inputs` of `conformance` hints."
-    if _caused_by(error, ImportError):
-        advice = "It needs a package that is not installed here."
+    for cause in repair.causes(error):
+        if isinstance(cause, ImportError):
+            advice = "It needs a package that is not installed here."
+        elif isinstance(cause, (OfflineModeIsEnabled, LocalEntryNotFoundError)):
+            problem = f"it downloads a part of itself when it is built ({last_line(cause)})"
+            advice = "Let the config say what the part is, so that a model with random weights can be built offline."
     return DerivationError(subject=model_class.__name__, tried=tried, problem=problem, advice=advice)
-
-
-def _caused_by(error: BaseException | None, kind: type[BaseException]) -> bool:
-    while error is not None:
-        if isinstance(error, kind):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
 
 
 def _fields(template: Template, changes: Mapping[str, Change], best: Attempt, bench: Bench) -> Iterator[Field]:

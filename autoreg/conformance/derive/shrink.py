@@ -158,11 +158,15 @@ def _shrink_node(tree: _Tree, members: list[Leaf]) -> Iterable[Change]:
         "experts": lambda n: min(n, policy.experts),
         "chosen": lambda n: min(n, 2),
         "vocabulary": lambda n: min(n, policy.vocabulary),
+        # A power of two: codes are often made of bits.
+        "codebook": lambda n: min(n, 1 << (policy.vocabulary.bit_length() - 1)),
         "positions": lambda n: min(n, policy.positions),
         "window": lambda n: min(n, policy.window),
         "state": lambda n: min(n, policy.state),
         "queries": lambda n: min(n, policy.queries),
         "frames": lambda n: min(n, policy.frames),
+        # The few layers that are left all keep keys and values of their own.
+        "shared": lambda n: 0,
         "pattern": lambda n: min(n, 2),
         "offset": lambda n: min(n, 1),
         "image": lambda n: min(n, policy.image),
@@ -254,7 +258,11 @@ def _layer_lists(members: list[Leaf], values: Mapping[str, Any]) -> dict[str, An
         lists = [
             leaf
             for leaf in members
-            if isinstance(leaf.value, (list, tuple)) and len(leaf.value) == count and leaf.name not in found
+            if isinstance(leaf.value, (list, tuple))
+            and len(leaf.value) == count
+            and leaf.name not in found
+            # What the class computes from other fields it computes again; kinds of layers must be chosen.
+            and (leaf.declared is not None or any(isinstance(entry, str) for entry in leaf.value))
         ]
         if count < 2 or not lists:  # noqa: PLR2004 - one layer has no kinds
             continue

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.nn.modules.module import register_module_forward_hook
+from torch.nn.modules.module import register_module_forward_hook, register_module_module_registration_hook
 
 _SILENT = 50  # `logging.CRITICAL`
 
-__all__ = ["Outcome", "build", "offline", "quiet", "run", "weigh"]
+__all__ = ["Outcome", "build", "offline", "quiet", "run"]
 
 
 @contextlib.contextmanager
@@ -48,32 +48,40 @@ def quiet() -> Iterator[None]:
         logging.set_verbosity(before)
 
 
-def build(model_class: Any, config: Any) -> Any:
-    """Return the model in eval mode with random weights, the caller's random state untouched."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        # What `AutoModel.from_config` ends in; the constructor alone would not resolve the attention.
-        return model_class._from_config(copy.deepcopy(config)).eval()
-
-
-def weigh(model_class: Any, config: Any) -> int:
-    """Return how many parameters the model would have, without making them."""
-    with torch.device("meta"):
-        model = model_class(copy.deepcopy(config))
-    return sum(parameter.numel() for parameter in model.parameters())
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """What came of running a model: outputs or an error, and how far it got.
+    """What came of building or of running a model: the model or its outputs, or an error, and how far it got.
 
     Attributes:
-        modules: how many modules finished before the error: the further, the better the inputs.
+        outputs: what came out.
+        error: what stopped it.
+        modules: how many modules were put in place, or finished: the further, the better what was tried.
     """
 
     outputs: Any = None
     error: Exception | None = None
     modules: int = 0
+
+
+def build(model_class: Any, config: Any, *, device: str = "cpu") -> Outcome:
+    """Make the model in eval mode with random weights, the caller's random state untouched."""
+    placed = 0
+
+    def count(*_: object) -> None:
+        nonlocal placed
+        placed += 1
+
+    hook = register_module_module_registration_hook(count)
+    try:
+        with torch.random.fork_rng(devices=[]), torch.device(device):
+            torch.manual_seed(0)
+            # What `AutoModel.from_config` ends in; the constructor alone would not resolve the attention.
+            make = model_class._from_config if device == "cpu" else model_class
+            return Outcome(outputs=make(copy.deepcopy(config)).eval(), modules=placed)
+    except Exception as error:  # whatever a stranger's class raises
+        return Outcome(error=error, modules=placed)
+    finally:
+        hook.remove()
 
 
 def run(model: Any, inputs: Mapping[str, Any]) -> Outcome:

@@ -11,7 +11,7 @@ from autoreg.conformance.derive.inputs.draw import Draw
 from autoreg.conformance.derive.inputs.form import Form
 from autoreg.conformance.derive.inputs.vision import PATCHES
 
-__all__ = ["BOX_PROMPTS", "EMBEDDED", "INDEX", "POINTS", "ROWS", "SEQUENCE"]
+__all__ = ["BOX_PROMPTS", "EMBEDDED", "INDEX", "POINTS", "REGIONS", "ROWS", "SEQUENCE"]
 
 _WIDTHS = ("hidden_size", "d_model", "n_embd", "embed_dim", "dim", "hidden_dim")
 
@@ -47,6 +47,12 @@ def _box_prompts(draw: Draw, name: str) -> torch.Tensor:
     return torch.cat([corner, corner + draw.image[0] / 4], -1)
 
 
+def _regions(draw: Draw, name: str) -> torch.Tensor:
+    width = 4 if "pos" in name else facts.number(draw.config, ("visual_feat_dim", "visual_embedding_dim"), 64)
+    return torch.rand((draw.batch_size, 3, width), generator=draw.generator(name))
+
+
+REGIONS = Form(make=_regions, kind="values")
 INDEX = Form(make=_index, kind="index")
 ROWS = Form(make=_rows, kind="values")
 POINTS = Form(make=_points, kind="values")
