@@ -39,7 +39,25 @@ def attempt(architecture: Architecture, subject: Subject, kept: dict[str, Any]) 
         "parameters": size,
         "inputs": [each.name for each in derived.inputs],
         "loss": bool(derived.label_recipes),
+        **_varied(derived),
     }
+
+
+def _varied(derived: Any) -> dict[str, Any]:
+    """Run what was derived with other rows, another length and another seed; say what went wrong, and whether NaN came."""
+    import torch
+
+    torch.manual_seed(0)
+    model = derived.model_class._from_config(derived.config).eval()
+    inputs = derived.make_inputs(batch_size=3, length=derived.sizes.length + 3, seed=1)
+    try:
+        with torch.no_grad():
+            outputs = model(**inputs)
+    except Exception as error:  # a finding, not a failure of the sweep
+        return {"varied": f"{type(error).__name__}: {' '.join(str(error).split())}"[:200]}
+    values = outputs.values() if hasattr(outputs, "values") else outputs
+    tensors = [value for value in values if isinstance(value, torch.Tensor) and value.is_floating_point()]
+    return {"varied": "", "nan": any(bool(value.isnan().any()) for value in tensors)}
 
 
 def category(error: Any) -> str:

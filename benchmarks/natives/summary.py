@@ -46,6 +46,12 @@ def show(rows: list[dict[str, Any]], console: Console, *, names: int) -> None:
         console.print(
             f"{len(classes):4d}  {error}\n      {', '.join(classes[:names])}{more}", markup=False, highlight=False
         )
+    for text, found in (
+        ("run, but not with other rows, length and seed", [row for row in rows if row.get("varied")]),
+        ("give NaN", [row for row in rows if row.get("nan")]),
+    ):
+        chosen = ", ".join(row["class"] for row in found[: 5 * names])
+        console.print(f"{len(found)} {text}: {chosen}", markup=False, highlight=False)
     for label, key in (("seconds", "seconds"), ("parameters", "parameters"), ("attempts", "attempts")):
         values = sorted(row[key] for row in rows if row["ok"])
         if values:

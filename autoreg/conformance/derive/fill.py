@@ -22,6 +22,7 @@ _COUNTS = MappingProxyType(
 )
 _USUAL: Mapping[str, Any] = MappingProxyType({"rope_theta": 10000.0, "pad_token_id": None})
 _MISSED = re.compile(r"'(\w+)' object has no attribute '(\w+)'")
+_STATED = re.compile(r"(\w+)\s*=\s*(True|False)")
 _ROTATION: Mapping[str, Any] = MappingProxyType({"rope_type": "default", "rope_theta": 10000.0})
 
 
@@ -45,6 +46,7 @@ def fill(template: Template, current: Attempt, evidence: Evidence) -> Iterator[d
     if len(missing) > 1:
         yield {**current.values, **missing}
     yield from _absent(current, nodes, evidence)
+    yield from _stated(template, current, evidence)
     yield from _rotations(template, current, nodes, evidence)
 
 
@@ -59,6 +61,14 @@ def _absent(current: Attempt, nodes: dict[str, Any], evidence: Evidence) -> Iter
             others = [value for other in nodes.values() if (value := read(other, name)) is not None]
             value = others[0] if others else _USUAL.get(name, _COUNTS.get(kind_of(name) or ""))
             yield {**current.values, f"{path}.{name}" if path else name: value}
+
+
+def _stated(template: Template, current: Attempt, evidence: Evidence) -> Iterator[dict[str, Any]]:
+    """Yield the values with a switch set as the error says: "make sure that `is_decoder=True`"."""
+    for name, value in _STATED.findall(evidence.text):
+        for leaf in template.leaves():
+            if leaf.name == name and isinstance(leaf.value, bool):
+                yield {**current.values, leaf.path: value == "True"}
 
 
 def _value(leaf: Leaf, owner: Any, evidence: Evidence) -> Any:

@@ -60,7 +60,7 @@ def derive(
         except Exception as error:
             raise _failure(model_class, error, "the default config was made") from error
         bench = Bench(model_class=model_class, template=template, hints=dict(config_hints or {}), extra=input_hints)
-        bench, changes, best = _best(bench, start)
+        bench, changes, best = _best(bench, start, _of_role(template, auto_classes))
         if not best.runs:
             raise _failure(model_class, best.error, _tried(bench.count)) from best.error
         best = enrich(bench, lighten(bench, best, changes), changes)
@@ -80,10 +80,12 @@ def derive(
     )
 
 
-def _best(bench: Bench, start: Derivation | None) -> tuple[Bench, Mapping[str, Change], Attempt]:
+def _best(
+    bench: Bench, start: Derivation | None, role: Mapping[str, Any]
+) -> tuple[Bench, Mapping[str, Change], Attempt]:
     """Repair until it runs; where a part needs a package that is not here, with a native part in its place."""
     changes = shrink(bench.template, Policy())
-    best = repair.repair(bench, _first_values(bench.template, changes, start), changes)
+    best = repair.repair(bench, {**_first_values(bench.template, changes, start), **role}, changes)
     if best.runs or not repair.hopeless(best.error):
         return bench, changes, best
     for template in substitutes(bench.template):
@@ -93,6 +95,13 @@ def _best(bench: Bench, start: Derivation | None) -> tuple[Bench, Mapping[str, C
         if found.runs:
             return other, others, found
     return bench, changes, best
+
+
+def _of_role(template: Template, auto_classes: Sequence[str]) -> dict[str, Any]:
+    """Return the switches that a role asks for: an encoder's class is a causal model only as a decoder."""
+    if "AutoModelForCausalLM" not in auto_classes:
+        return {}
+    return {leaf.path: True for leaf in template.leaves() if leaf.path == "is_decoder" and leaf.value is False}
 
 
 def _first_values(template: Template, changes: Mapping[str, Change], start: Derivation | None) -> dict[str, Any]:
@@ -128,7 +137,7 @@ def _fields(template: Template, changes: Mapping[str, Change], best: Attempt, be
         if path in bench.hints:
             why = "hint"
         elif change is None:
-            why = "set: the model does not run without"
+            why = "set: the role" if path == "is_decoder" else "set: the model does not run without"
         elif value == change.value:
             why = f"shrunk: {change.kind}"
         else:

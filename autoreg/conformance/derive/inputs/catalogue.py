@@ -25,6 +25,7 @@ _ENTRIES: tuple[tuple[str, tuple[Form, ...]], ...] = (
     (r"^attention_mask$", (text.MASK, *audio.FRAME_MASK, *audio.SAMPLE_MASK, *vision.IMAGE_MASK, text.DECODER_MASK)),
     (r"^bbox$", text.BOXES),
     (r"^visual_(feats|pos|embeds)$", (generic.REGIONS,)),
+    (r"^task_inputs$", (text.DECODER_IDS,)),
     (r"^pixel_values_videos$|^video(s|_values)?$", vision.VIDEOS),
     (r"^(pixel_values.*|.*_pixel_values|images?|frame|.*patches)$", vision.PIXELS),
     (r"^(pixel_(attention_)?mask|.*pixel_mask|prompt_masks?)$", vision.IMAGE_MASK),
