@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import torch
+from transformers import GenerationMixin
 
 from autoreg.conformance.outcome import Capability
 from autoreg.errors import DerivationError
@@ -58,6 +59,8 @@ def _batching(subject: Subject) -> _Finding:
 
 
 def _generation(subject: Subject) -> _Finding:
+    if not issubclass(subject.model_class, GenerationMixin):
+        return False, "it does not inherit from `GenerationMixin`"
     value = subject.model_class.can_generate()
     return value, f"`can_generate()` is {value}"
 

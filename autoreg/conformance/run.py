@@ -26,7 +26,7 @@ class Selection:
         level: the highest level.
         slow: also checks that cost much.
         only: patterns (`weights.*`, `*[RetNetModel]`) of ids; empty for all.
-        classes: names of model classes; empty for all of them and for the checks of the architecture.
+        classes: names of model classes, `""` for the checks of the architecture; empty for all of them.
         expected_failures: by id, why it is known to fail; joined with those of the hints.
     """
 
@@ -106,10 +106,10 @@ def run(
     """
     start = time.perf_counter()
     with Worker(make_target, checks=checks, seed=seed) as first:
-        strange = [name for name in selection.classes if name not in first.classes]
+        strange = [name for name in selection.classes if name and name not in first.classes]
         if strange:
             raise LookupError(f"{first.model_type} has no class {strange[0]!r}, only {', '.join(first.classes)}")
-        todo = [Job(check=None, subject=name) for name in selection.classes or first.classes]
+        todo = [Job(check=None, subject=name) for name in selection.classes or first.classes if name]
         todo += jobs(checks, first.classes, selection)
         more = [Worker(make_target, checks=checks, seed=seed) for _ in range(min(processes, len(todo)) - 1)]
         try:

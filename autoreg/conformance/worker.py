@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import shutil
@@ -207,7 +208,12 @@ def _serve(
     connection.send(_Introduction.of(room.target))
     known = {check.id: check for check in checks}
     scratch = folder / str(os.getpid())
+    gc.freeze()  # what was imported stays: a collection then looks at the models of one class alone
+    last = ""
     for check, name in iter(connection.recv, None):
+        if name != last:
+            gc.collect()
+            last = name
         if check:
             found = room.run(known[check], name, scratch)
             connection.send((found, room.tainted))

@@ -64,15 +64,16 @@ def _death(process: Any) -> str:
 def _start(architecture: Architecture, left: list[Subject], each: Work, gigabytes: float) -> _Child:
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_child, args=(architecture, list(left), each, sender, gigabytes), daemon=True)
+    process = context.Process(target=_child, args=((architecture, list(left)), each, sender, gigabytes), daemon=True)
     process.start()
     sender.close()
     return _Child(architecture=architecture, left=left, process=process, pipe=receiver)
 
 
-def _child(architecture: Architecture, left: list[Subject], each: Work, pipe: Connection, gigabytes: float) -> None:
+def _child(given: tuple[Architecture, list[Subject]], each: Work, pipe: Connection, gigabytes: float) -> None:
     limit = int(gigabytes * 2**30)
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    architecture, left = given
     kept: dict[str, Any] = {}
     for subject in left:
         start = time.monotonic()

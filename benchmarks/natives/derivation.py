@@ -44,7 +44,7 @@ def attempt(architecture: Architecture, subject: Subject, kept: dict[str, Any]) 
 
 
 def _varied(derived: Any) -> dict[str, Any]:
-    """Run what was derived with other rows, another length and another seed; say what went wrong, and whether NaN came."""
+    """Run what was derived with other rows, length and seed; say what went wrong, and whether NaN came."""
     import torch
 
     torch.manual_seed(0)

@@ -34,8 +34,10 @@ def examine(architecture: Architecture) -> list[dict[str, Any]]:
     from autoreg.conformance.run import Selection, run
     from autoreg.conformance.target import native_target
 
-    names = ("", *(subject.name for subject in architecture.subjects))
-    row = {"model_type": architecture.model_type, "config": architecture.config}
+    # Some tables list the text model's class under the type of the whole, whose config it does not take.
+    own = {model.__name__ for model in native_target(architecture.model_type).models}
+    names = ("", *(subject.name for subject in architecture.subjects if subject.name in own))
+    row: dict[str, Any] = {"model_type": architecture.model_type, "config": architecture.config}
     try:
         report = run(
             partial(native_target, architecture.model_type),

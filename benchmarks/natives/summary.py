@@ -24,6 +24,26 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 def show(rows: list[dict[str, Any]], console: Console, *, names: int) -> None:
     """Print the counts and the failures, `names` classes for each kind of failure."""
+    console.print(_counts(rows))
+    groups: dict[str, list[str]] = defaultdict(list)
+    for row in rows:
+        if not row["ok"]:
+            groups[f"[{row['category']}] {re.sub(r'[0-9]+', '#', row['error'])[:160]}"].append(row["class"])
+    groups = dict(sorted(groups.items(), key=lambda item: -len(item[1])))
+    groups["run, but not with other rows, length and seed"] = [row["class"] for row in rows if row.get("varied")]
+    groups["give NaN"] = [row["class"] for row in rows if row.get("nan")]
+    for error, classes in groups.items():
+        more = " …" if len(classes) > names else ""
+        text = f"{len(classes):4d}  {error}\n      {', '.join(classes[:names])}{more}"
+        console.print(text, markup=False, highlight=False)
+    for key in ("seconds", "parameters", "attempts"):
+        values = sorted(row[key] for row in rows if row["ok"])
+        if values:
+            spots = [values[int(len(values) * share)] for share in (0.5, 0.9, 0.99)]
+            console.print(f"{key}: median {spots[0]}, 90 % {spots[1]}, 99 % {spots[2]}, most {values[-1]}")
+
+
+def _counts(rows: list[dict[str, Any]]) -> Table:
     table = Table("Auto class", "classes", "derive", "%", "with loss", "failures")
     by_auto: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
@@ -36,24 +56,4 @@ def show(rows: list[dict[str, Any]], console: Console, *, names: int) -> None:
         loss = str(sum(row.get("loss", False) for row in good))
         failures = ", ".join(f"{count} {kind}" for kind, count in why.most_common())
         table.add_row(auto, str(len(members)), str(len(good)), share, loss, failures)
-    console.print(table)
-    groups: dict[str, list[str]] = defaultdict(list)
-    for row in rows:
-        if not row["ok"]:
-            groups[f"[{row['category']}] {re.sub(r'[0-9]+', '#', row['error'])[:160]}"].append(row["class"])
-    for error, classes in sorted(groups.items(), key=lambda item: -len(item[1])):
-        more = " …" if len(classes) > names else ""
-        console.print(
-            f"{len(classes):4d}  {error}\n      {', '.join(classes[:names])}{more}", markup=False, highlight=False
-        )
-    for text, found in (
-        ("run, but not with other rows, length and seed", [row for row in rows if row.get("varied")]),
-        ("give NaN", [row for row in rows if row.get("nan")]),
-    ):
-        chosen = ", ".join(row["class"] for row in found[: 5 * names])
-        console.print(f"{len(found)} {text}: {chosen}", markup=False, highlight=False)
-    for label, key in (("seconds", "seconds"), ("parameters", "parameters"), ("attempts", "attempts")):
-        values = sorted(row[key] for row in rows if row["ok"])
-        if values:
-            spots = [values[int(len(values) * share)] for share in (0.5, 0.9, 0.99)]
-            console.print(f"{label}: median {spots[0]}, 90 % {spots[1]}, 99 % {spots[2]}, most {values[-1]}")
+    return table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -389,7 +390,7 @@ def dtype(subject: Subject) -> None:
     """
     half = torch.bfloat16
     model = subject.model(dtype=half)
-    expected = {name: each.dtype for name, each in tensors(model).items()}
+    expected = {name: each.dtype for name, each in tensors(model).items()} | _strictly_float32(model)
     floats = {name: each for name, each in tensors(model).items() if isinstance(each, nn.Parameter)}
     floats = {name: each for name, each in floats.items() if each.is_floating_point()}
     subject.require(
@@ -409,6 +410,15 @@ def dtype(subject: Subject) -> None:
             what=f"A bfloat16 checkpoint loads in another dtype than `dtype={asked.get('dtype', 'auto')}` asks for",
             compared="the dtypes of the tensors of the loaded model with those of the saved one, or with float32",
         )
+
+
+def _strictly_float32(model: Any) -> dict[str, torch.dtype]:
+    """Return the tensors that loading keeps in float32 whatever was asked for; building the model does not."""
+    patterns = [
+        rf"(^|\.){re.escape(each)}($|\.)" for each in getattr(model, "_keep_in_fp32_modules_strict", None) or ()
+    ]
+    floats = [name for name, each in tensors(model).items() if each.is_floating_point()]
+    return {name: torch.float32 for name in floats if any(re.search(pattern, name) for pattern in patterns)}
 
 
 def _in_float32(expected: Mapping[str, torch.dtype]) -> dict[str, torch.dtype]:

@@ -553,6 +553,9 @@ def num_items(subject: Subject) -> None:
 _DROP = re.compile(r"drop")
 
 
+_OF_A_HEAD = re.compile("classif|summary")  # a base model has no use for these
+
+
 @check("training.dropout", level="runs")
 def dropout(subject: Subject) -> None:
     """With dropout in the config two passes in train mode differ.
@@ -574,6 +577,7 @@ def dropout(subject: Subject) -> None:
         and "layer" not in name
         and isinstance(value, (int, float))
         and not isinstance(value, bool)
+        and (subject.can("head") or not _OF_A_HEAD.search(name))
     ]
     for each, name in fields:
         setattr(each, name, 0.5)

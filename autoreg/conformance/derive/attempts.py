@@ -51,10 +51,6 @@ class Attempt:
         return self.stage, self.modules
 
 
-class TooLargeError(ValueError):
-    """A config whose model would take more memory than a derivation may."""
-
-
 @dataclass(kw_only=True)
 class Bench:
     """Where attempts are made, counted and timed.
@@ -129,7 +125,7 @@ class Bench:
             if light.error is not None:
                 return light
             if sum(parameter.numel() for parameter in light.outputs.parameters()) > _HEAVY:
-                return Outcome(error=TooLargeError("the model is too large to be tried"), modules=light.modules)
+                return Outcome(error=MemoryError("the model is too large to be tried"), modules=light.modules)
         return build(self.model_class, config)
 
     def _inputs(self, model: Any, config: Any) -> Found:

@@ -62,7 +62,7 @@ def evidence_of(error: BaseException) -> Evidence:
     fields: list[str] = []
     strings: list[str] = list(_STRING.findall(message))
     for file, number, _ in frames[:_NEAR]:
-        source = " ".join(linecache.getline(file, at) for at in (number, number - 1, number + 1))
+        source = " ".join(linecache.getline(file, at) for at in (number, number - 1, number + 1, number - 2))
         lines += _NAME.findall(source)
         strings += _STRING.findall(source)
     for _, _, owner in frames:

@@ -59,7 +59,11 @@ def _absent(current: Attempt, nodes: dict[str, Any], evidence: Evidence) -> Iter
     for path, node in nodes.items():
         if type(node).__name__ == kind:
             others = [value for other in nodes.values() if (value := read(other, name)) is not None]
-            value = others[0] if others else _USUAL.get(name, _COUNTS.get(kind_of(name) or ""))
+            value = (
+                others[0]
+                if others
+                else _USUAL.get(name, 0.1 if "dropout" in name else _COUNTS.get(kind_of(name) or ""))
+            )
             yield {**current.values, f"{path}.{name}" if path else name: value}
 
 

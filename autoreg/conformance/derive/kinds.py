@@ -13,7 +13,7 @@ _PATTERNS = MappingProxyType(
         "token": r"(token_(id|index|ids)|^(pad|bos|eos|unk|mask|sep|cls)_(index|idx|id))$",
         "chosen": r"(per_tok|per_token|top_?k|topk_group|n_group|moe_k)$",
         "shared": r"(shared|kv_shared)_layers$",
-        "pinpoints": r"(pinpoints|possible_resolutions)$",
+        "pinpoints": r"(pinpoints|possible_resolutions|feature_sizes|feat_sizes|featmap_size)$",
         "image_tokens": r"(tokens_per_image|image_seq_len(gth)?|num_image_tokens|num_soft_tokens|image_token_len(gth)?"
         r"|tokens_per_frame|vision_soft_tokens_per_image|default_output_length)$",
         "kept": r"(^|_)(type_vocab|patch|kernel|stride|strides|tubelet|merge|group|groups?_size|step|pool|padding|scale"
@@ -47,4 +47,5 @@ _COMPILED = tuple((kind, re.compile(pattern)) for kind, pattern in _PATTERNS.ite
 
 def kind_of(name: str) -> str | None:
     """Return the kind of a field, None where the name says nothing."""
+    name = name.removesuffix("_per_stage")
     return next((kind for kind, pattern in _COMPILED if pattern.search(name)), None)

@@ -14,6 +14,7 @@ __all__ = ["lighten"]
 _LIGHT = 1_500_000
 _HEAVIEST = 8
 _LARGE = 48
+_UNIT = 16
 _MOST = 10
 _WORTH_IT = 0.8
 
@@ -54,5 +55,7 @@ def _lighter(bench: Bench, best: Attempt, changes: Mapping[str, Change]) -> Iter
     nodes = dict(configs_in(best.config))
     for leaf in bench.template.leaves():
         value = read(nodes[leaf.node], leaf.name) if leaf.node in nodes else None
+        if isinstance(value, (list, tuple)) and sides & {each for each in value if is_int(each)}:
+            yield {**best.values, leaf.path: type(value)(max(_UNIT, each // _UNIT) for each in value)}
         if is_int(value) and value in sides and leaf.path not in bench.hints:
             yield {**best.values, leaf.path: 32}

@@ -11,7 +11,7 @@ from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
 
 from autoreg.conformance.derive import repair
 from autoreg.conformance.derive.attempts import Attempt, Bench
-from autoreg.conformance.derive.derivation import Derivation, Field
+from autoreg.conformance.derive.derivation import Derivation, Field, Recipe
 from autoreg.conformance.derive.enrich import enrich
 from autoreg.conformance.derive.evidence import last_line
 from autoreg.conformance.derive.labels import labels_for
@@ -47,13 +47,7 @@ def derive(
     Raises:
         DerivationError: nothing was found with which it runs.
     """
-    if not hasattr(model_class, "forward") or model_class.forward is torch.nn.Module.forward:
-        raise DerivationError(
-            subject=model_class.__name__,
-            tried="nothing was tried",
-            problem="it has no `forward`",
-            advice="A class that only generates is checked through the classes it is made of.",
-        )
+    _require_forward(model_class)
     with offline(), quiet():
         try:
             template = template_of(default_config(config_class_for(model_class, config_class)))
@@ -65,18 +59,33 @@ def derive(
             raise _failure(model_class, best.error, _tried(bench.count)) from best.error
         best = enrich(bench, lighten(bench, best, changes), changes)
         assert best.plan is not None
-        plan = best.plan
-        labels = labels_for(best.model, best.config, plan, auto_classes, extra=input_hints)
+        labels = labels_for(best.model, best.config, best.plan, auto_classes, extra=input_hints)
+    return _derivation(bench, best, fields=tuple(_fields(changes, best, bench)), labels=labels)
+
+
+def _require_forward(model_class: Any) -> None:
+    if getattr(model_class, "forward", torch.nn.Module.forward) is torch.nn.Module.forward:
+        raise DerivationError(
+            subject=model_class.__name__,
+            tried="nothing was tried",
+            problem="it has no `forward`",
+            advice="A class that only generates is checked through the classes it is made of.",
+        )
+
+
+def _derivation(bench: Bench, best: Attempt, *, fields: tuple[Field, ...], labels: tuple[Recipe, ...]) -> Derivation:
+    assert best.plan is not None
+    recipes = best.plan.recipes()
     return Derivation(
-        model_class=model_class,
+        model_class=bench.model_class,
         config=best.config,
-        fields=tuple(_fields(template, changes, best, bench)),
-        inputs=tuple(recipe.about for recipe in plan.recipes()),
+        fields=fields,
+        inputs=tuple(recipe.about for recipe in recipes),
         attempts=bench.count,
-        recipes=plan.recipes(),
+        recipes=recipes,
         label_recipes=labels,
-        sizes=plan.sizes,
-        input_hints=input_hints,
+        sizes=best.plan.sizes,
+        input_hints=bench.extra,
     )
 
 
@@ -129,9 +138,9 @@ def _failure(model_class: Any, error: BaseException | None, tried: str) -> Deriv
     return DerivationError(subject=model_class.__name__, tried=tried, problem=problem, advice=advice)
 
 
-def _fields(template: Template, changes: Mapping[str, Change], best: Attempt, bench: Bench) -> Iterator[Field]:
+def _fields(changes: Mapping[str, Change], best: Attempt, bench: Bench) -> Iterator[Field]:
     """Yield a row for each field that was set, and for each that should have been smaller and is not."""
-    defaults = {leaf.path: leaf.value for leaf in template.leaves()}
+    defaults = {leaf.path: leaf.value for leaf in bench.template.leaves()}
     for path, value in best.values.items():
         default, change = defaults.get(path), changes.get(path)
         if path in bench.hints:

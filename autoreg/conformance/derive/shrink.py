@@ -115,9 +115,17 @@ def _tree(leaves: tuple[Leaf, ...], policy: Policy) -> _Tree:
     if policy.keep_head_dim:
         counts = [leaf.value for leaf in leaves if kind_of(leaf.name) == "heads" and is_int(leaf.value)]
         factor, streams, factors = min(policy.heads / max([policy.heads, *counts]), 1.0), {}, {}
-    sizes = [leaf.value for leaf in leaves if kind_of(leaf.name) == "image" and is_int(leaf.value)]
-    pictures = min(policy.image / max(sizes), 1.0) if sizes else 1.0
-    return _Tree(leaves, policy, streams, factors, factor, pictures)
+    return _Tree(leaves, policy, streams, factors, factor, _zoom(leaves, policy))
+
+
+def _zoom(leaves: tuple[Leaf, ...], policy: Policy) -> float:
+    """Return by how much the largest image shrinks: other resolutions of the tree shrink with it."""
+    sizes: list[int] = []
+    for leaf in leaves:
+        if kind_of(leaf.name) == "image":
+            sides = leaf.value if isinstance(leaf.value, (list, tuple)) else [leaf.value]
+            sizes += [side for side in sides if is_int(side)]
+    return min(policy.image / max(sizes), 1.0) if sizes else 1.0
 
 
 def _power_of_two_below(value: float) -> float:
@@ -148,10 +156,27 @@ def _each(value: Any, shrink_one: Callable[[int], int]) -> Any:
 
 def _shrink_node(tree: _Tree, members: list[Leaf]) -> Iterable[Change]:
     """Yield the changes of one config: counts first, then what follows from them."""
-    policy = tree.policy
-    node = members[0].node
+    policy, caps = tree.policy, _caps(tree, members[0].node)
     values: dict[str, Any] = {}
-    caps: dict[str, Callable[[int], int]] = {
+    declared = {leaf.name: leaf for leaf in members if leaf.declared is not None}
+    for leaf in declared.values():
+        kind = kind_of(leaf.name)
+        if kind is not None and kind in caps:
+            values[leaf.name] = _each(leaf.value, caps[kind])
+    values.update(_key_value_heads(declared, values, policy))
+    values.update(_head_dims(declared, values, keep=policy.keep_head_dim))
+    values.update(_layer_lists(members, values))
+    values.update(_rope(declared, values))
+    for leaf in members:
+        if leaf.name in values:
+            kind = kind_of(leaf.name) or "layers"
+            yield Change(path=leaf.path, kind=kind, default=leaf.value, value=values[leaf.name])
+
+
+def _caps(tree: _Tree, node: str) -> Mapping[str, Callable[[int], int]]:
+    """Return how a number of each kind shrinks."""
+    policy = tree.policy
+    return {
         "width": lambda n: tree.width(node, n),
         "pinpoints": lambda n: max(1, round(n * tree.pictures)),
         "image_tokens": lambda n: min(n, policy.image_tokens),
@@ -174,19 +199,6 @@ def _shrink_node(tree: _Tree, members: list[Leaf]) -> Iterable[Change]:
         "layers": lambda n: min(n, policy.layers),
         "heads": lambda n: _power_of_two(min(n, policy.heads)),
     }
-    declared = {leaf.name: leaf for leaf in members if leaf.declared is not None}
-    for leaf in declared.values():
-        kind = kind_of(leaf.name)
-        if kind in caps:
-            values[leaf.name] = _each(leaf.value, caps[kind])
-    values.update(_key_value_heads(declared, values, policy))
-    values.update(_head_dims(declared, values, keep=policy.keep_head_dim))
-    values.update(_layer_lists(members, values))
-    values.update(_rope(declared, values))
-    for leaf in members:
-        if leaf.name in values:
-            kind = kind_of(leaf.name) or "layers"
-            yield Change(path=leaf.path, kind=kind, default=leaf.value, value=values[leaf.name])
 
 
 def _power_of_two(value: int) -> int:

@@ -37,7 +37,7 @@ _ENTRIES: tuple[tuple[str, tuple[Form, ...]], ...] = (
     (r"^pixel_position_ids$|^image_position_ids$|^.*_position_ids$", (*vision.PATCH_POSITIONS, text.POSITIONS)),
     (r"^(input_values.*|waveform|raw_audio|audio_values)$", audio.SAMPLES),
     (r"^(input_features|audio_mel|audio_input_features|audio_features)$", audio.FEATURES),
-    (r"^spectrogram$", audio.SPECTROGRAM),
+    (r"^(spectrogram|decoder_input_values)$", audio.SPECTROGRAM),
     (r"^(.*features?_(attention_)?mask|audio_mel_mask|audio_attention_mask)$", audio.FRAME_MASK),
     (r"^(padding_mask.*)$", (*audio.SAMPLE_MASK, *audio.FRAME_MASK, text.MASK)),
     (r"^(feature_lens|audio_feature_lengths|.*_lengths)$", audio.FRAME_LENGTHS),

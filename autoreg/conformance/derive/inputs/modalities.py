@@ -7,7 +7,7 @@ from typing import Any
 
 from autoreg.conformance.derive.inputs import facts
 from autoreg.conformance.derive.inputs.catalogue import forms_of, modality_of
-from autoreg.conformance.derive.inputs.plan import Plan, parameters_of
+from autoreg.conformance.derive.inputs.plan import Plan, likeliest, parameters_of
 from autoreg.conformance.derive.inputs.search import Found, search
 
 __all__ = ["add_modality"]
@@ -32,8 +32,8 @@ def add_modality(
 def _starts(model: Any, config: Any, plan: Plan, name: str) -> list[Plan]:
     """Return the plans to begin from: with placeholders in the text where the config has an id for them."""
     modality = modality_of(name) or ""
-    forms = forms_of(name)
     parameters = parameters_of(type(model))
+    forms = likeliest(name, parameters)
     grid = {"image": "image_grid_thw", "video": "video_grid_thw"}.get(modality, "")
     start = plan.having(name, forms[0], f"brings in {modality}")
     if grid in parameters:

@@ -12,8 +12,9 @@ from autoreg.conformance.derive.derivation import Recipe
 from autoreg.conformance.derive.inputs.catalogue import SWITCHES, forms_of, modality_of
 from autoreg.conformance.derive.inputs.draw import Draw, Sizes
 from autoreg.conformance.derive.inputs.form import Form
+from autoreg.conformance.derive.inputs.vision import PATCH_ROWS, PATCH_ROWS_MASK
 
-__all__ = ["Plan", "first_plan", "optional_modalities", "parameters_of"]
+__all__ = ["Plan", "first_plan", "likeliest", "optional_modalities", "parameters_of"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,12 +88,12 @@ def first_plan(model_class: Any) -> Plan:
     plan = Plan(forms={})
     for name, parameter in parameters.items():
         if parameter.default is parameter.empty and forms_of(name):
-            plan = plan.having(name, _likeliest(name, parameters), "required")
+            plan = plan.having(name, likeliest(name, parameters)[0], "required")
     main: Any = getattr(model_class, "main_input_name", None)
     mains: list[str] = list(main) if isinstance(main, (list, tuple)) else [main]
     for name in mains:
         if name in parameters and name not in plan.forms and forms_of(name):
-            plan = plan.having(name, _likeliest(name, parameters), "the main input")
+            plan = plan.having(name, likeliest(name, parameters)[0], "the main input")
     if not plan.forms:
         known = [each for each in parameters if forms_of(each) and not SWITCHES.match(each)]
         plan = plan.having(known[0], forms_of(known[0])[0], "the first argument") if known else plan
@@ -103,11 +104,14 @@ def first_plan(model_class: Any) -> Plan:
     return plan
 
 
-def _likeliest(name: str, parameters: Mapping[str, inspect.Parameter]) -> Form:
-    """Return the first form; beside a grid of patches, the one with flattened patches."""
-    flat = [form for form in forms_of(name) if form.kind == "pixels" and form.batch_axis is None]
+def likeliest(name: str, parameters: Mapping[str, inspect.Parameter]) -> tuple[Form, ...]:
+    """Return the forms of an argument; beside a grid or the shapes of patches, those with flattened patches first."""
+    forms = forms_of(name)
+    flat = [form for form in forms if form.kind == "pixels" and form.batch_axis is None]
+    rows = [form for form in forms if form is PATCH_ROWS or form is PATCH_ROWS_MASK]
     gridded = any("grid" in other and (other == "grid_thw" or "image" in other) for other in parameters)
-    return flat[0] if gridded and flat else forms_of(name)[0]
+    first = flat if gridded else rows if "spatial_shapes" in parameters else []
+    return (*first, *(form for form in forms if form not in first))
 
 
 def optional_modalities(model_class: Any, plan: Plan) -> list[str]:

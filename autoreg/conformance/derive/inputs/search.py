@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import heapq
-import itertools
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from autoreg.conformance.derive.evidence import Evidence, evidence_of
 from autoreg.conformance.derive.inputs.catalogue import forms_of, modality_of
 from autoreg.conformance.derive.inputs.facts import configs_in, is_int, read
-from autoreg.conformance.derive.inputs.plan import Plan, parameters_of
+from autoreg.conformance.derive.inputs.plan import Plan, likeliest, parameters_of
 from autoreg.conformance.derive.trial import Outcome, run
 
 __all__ = ["Found", "search"]
@@ -58,7 +57,6 @@ class Found:
 
     plan: Plan
     outcome: Outcome
-    runs: int
 
 
 def search(
@@ -84,41 +82,62 @@ def search(
         settled: arguments whose form is known to be right.
         extra: from (config, batch size, length, seed) to arguments that the author gives.
     """
-    deadline, order = time.monotonic() + seconds, itertools.count()
-    seen = {start.key}
-    best = Found(plan=start, outcome=_try(model, config, start, extra), runs=1)
-    queue = [(-best.outcome.modules, next(order), best)]
-    tried = 1
-    while queue and best.outcome.error is not None:
-        _, _, current = heapq.heappop(queue)
-        assert current.outcome.error is not None
+    hunt = _Hunt(model=model, config=config, extra=extra, runs=runs, deadline=time.monotonic() + seconds)
+    best = hunt.run(start)
+    while hunt.queue and best.outcome.error is not None and not hunt.over():
+        current = hunt.pop()
         for plan in _neighbours(model, config, current, (keep, settled)):
-            if plan.key in seen:
+            if hunt.over():
+                break
+            if plan.key in hunt.seen:
                 continue
-            if tried >= runs or time.monotonic() > deadline:
-                return Found(plan=best.plan, outcome=best.outcome, runs=tried)
-            seen.add(plan.key)
-            tried += 1
-            found = Found(plan=plan, outcome=_try(model, config, plan, extra), runs=tried)
+            found = hunt.run(plan)
             if found.outcome.error is None or _EQUAL.search(str(found.outcome.error)):
                 return found  # as many tokens as features, and they do not fit: the config is what is wrong
-            heapq.heappush(queue, (-found.outcome.modules, next(order), found))
             if found.outcome.modules > best.outcome.modules:
                 best = found
-                if found.outcome.modules > current.outcome.modules:
-                    heapq.heappush(queue, (-current.outcome.modules, next(order), current))
-                    break
-    return Found(plan=best.plan, outcome=best.outcome, runs=tried)
+                hunt.push(current)
+                break
+    return best
 
 
-def _try(model: Any, config: Any, plan: Plan, extra: Extra | None) -> Outcome:
-    try:
-        inputs = plan.make(config)
-        if extra is not None:
-            inputs.update(extra(config, 2, plan.sizes.length, 0))
-    except Exception as error:  # a form that does not go with this config
-        return Outcome(error=error, modules=-1)
-    return run(model, inputs)
+@dataclass(kw_only=True)
+class _Hunt:
+    """The plans that were run, and those whose neighbours are still to be tried, the one that got furthest first."""
+
+    model: Any
+    config: Any
+    extra: Extra | None
+    runs: int
+    deadline: float
+    seen: set[Any] = field(default_factory=set)
+    queue: list[tuple[int, int, Found]] = field(default_factory=list)
+    pushed: int = 0
+
+    def over(self) -> bool:
+        return len(self.seen) >= self.runs or time.monotonic() > self.deadline
+
+    def run(self, plan: Plan) -> Found:
+        self.seen.add(plan.key)
+        found = Found(plan=plan, outcome=self._outcome(plan))
+        self.push(found)
+        return found
+
+    def push(self, found: Found) -> None:
+        self.pushed += 1
+        heapq.heappush(self.queue, (-found.outcome.modules, self.pushed, found))
+
+    def pop(self) -> Found:
+        return heapq.heappop(self.queue)[2]
+
+    def _outcome(self, plan: Plan) -> Outcome:
+        try:
+            inputs = plan.make(self.config)
+            if self.extra is not None:
+                inputs.update(self.extra(self.config, 2, plan.sizes.length, 0))
+        except Exception as error:  # a form that does not go with this config
+            return Outcome(error=error, modules=-1)
+        return run(self.model, inputs)
 
 
 def _neighbours(model: Any, config: Any, found: Found, fixed: tuple[str | None, frozenset[str]]) -> Iterator[Plan]:
@@ -128,10 +147,13 @@ def _neighbours(model: Any, config: Any, found: Found, fixed: tuple[str | None, 
     keep, settled = fixed
     parameters = parameters_of(type(model))
     mentioned = [name for name in evidence.suspects if name in parameters]
+    # What is `pixel_attention_mask` outside is often plain `attention_mask` where it is missed.
+    endings = tuple(f"_{name}" for name in evidence.lines if "_" in name and name in parameters)
+    mentioned += [name for name in parameters if endings and name.endswith(endings) and name not in mentioned]
     yield from _counts(config, plan, evidence)
     for name in mentioned:
         if name not in plan.forms and not (name == "inputs_embeds" and "input_ids" in plan.forms):
-            for form in forms_of(name)[:2]:
+            for form in likeliest(name, parameters)[:2]:
                 yield plan.having(name, form, "the model asks for it")
     yield from _sized(plan, dict.fromkeys(("image", "frames", "samples", "features", "length"), _said(evidence)))
     ordered = [name for name in mentioned if name in plan.forms and name not in settled]

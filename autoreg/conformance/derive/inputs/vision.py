@@ -14,6 +14,8 @@ __all__ = [
     "PATCHES",
     "PATCH_MASK",
     "PATCH_POSITIONS",
+    "PATCH_ROWS",
+    "PATCH_ROWS_MASK",
     "PIXELS",
     "SHAPES",
     "SIZES",
@@ -152,12 +154,13 @@ def _tuple_sizes(draw: Draw, name: str) -> list[tuple[int, int]]:
 _pixels = Form(make=_image, kind="pixels")
 PATCHES = Form(make=_patches, kind="pixels", batch_axis=None)
 _video = Form(make=_clip_first, kind="pixels")
+PATCH_ROWS = Form(make=_patch_rows, kind="pixels")
 PIXELS = (
     _pixels,
     _video,
     Form(make=_one_crop, kind="pixels"),
     PATCHES,
-    Form(make=_patch_rows, kind="pixels"),
+    PATCH_ROWS,
     Form(make=_one_crop_of_one, kind="pixels"),
     Form(make=_crops, kind="pixels"),
     Form(make=_pictured_patches, kind="pixels", batch_axis=None),
@@ -175,10 +178,11 @@ SIZES = (
     Form(make=_tuple_sizes, kind="index"),
 )
 SHAPES = (Form(make=_flat_grid, kind="index"), Form(make=_sizes, kind="index"), Form(make=_grid, kind="index"))
+PATCH_ROWS_MASK = Form(make=_patch_rows_mask, kind="mask")
 IMAGE_MASK = (
     Form(make=_image_mask, kind="mask"),
     Form(make=_crop_mask, kind="mask"),
-    Form(make=_patch_rows_mask, kind="mask"),
+    PATCH_ROWS_MASK,
 )
 PATCH_MASK = (Form(make=_patch_mask, kind="mask"), Form(make=_video_patch_mask, kind="mask"))
 PATCH_POSITIONS = (Form(make=_patch_positions, kind="index"),)
