@@ -1,4 +1,4 @@
-"""`python -m benchmarks.natives`: sweep transformers' own classes, or summarise what a sweep found."""
+"""`python -m benchmarks.natives`: derive, or check, transformers' own architectures, and say what came of it."""
 
 from __future__ import annotations
 
@@ -14,21 +14,35 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from benchmarks.natives import summary
+from benchmarks.natives import summary, verdicts
 from benchmarks.natives.children import run
 from benchmarks.natives.derivation import attempt
+from benchmarks.natives.examine import examined
+from benchmarks.natives.page import PAGE, page
 from benchmarks.natives.subjects import Architecture, architectures
 
-RESULTS = Path(__file__).parents[1] / "results" / "natives.jsonl"
+RESULTS = Path(__file__).parents[1] / "results"
+_DERIVED, _CHECKED = RESULTS / "derived.jsonl", RESULTS / "natives.jsonl"
+_COMMANDS = """\
+commands:
+  derive    derive a subject of every class, and print what failed
+  check     run the fast checks on every class, an architecture at a time; goes on where it was stopped
+  page      write the page of the documentation from what `check` found, and compress the results
+"""
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.natives", description=__doc__)
-    parser.add_argument("command", nargs="?", choices=("sweep", "summary"), default="sweep")
-    parser.add_argument("--out", type=Path, default=RESULTS, metavar="FILE", help="one JSON line a class")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.natives",
+        description=__doc__,
+        epilog=_COMMANDS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("command", choices=("derive", "check", "page"))
+    parser.add_argument("--out", type=Path, metavar="FILE", help="one JSON line a class")
     parser.add_argument("--all", action="store_true", help="every task head, not only AutoModel, CausalLM, MaskedLM")
     parser.add_argument("--only", nargs="*", default=(), metavar="NAME", help="Auto classes or model types")
-    parser.add_argument("--retry", action="store_true", help="try again what failed")
+    parser.add_argument("--retry", action="store_true", help="try again what failed or was red")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=60, help="a class may take")
     parser.add_argument("--gigabytes", type=float, default=12, help="of address space for a process")
@@ -44,7 +58,7 @@ def _left(work: list[Architecture], done: set[tuple[str, str]]) -> Iterator[Arch
             yield replace(one, subjects=subjects)
 
 
-def _sweep(options: argparse.Namespace, console: Console) -> None:
+def _derive(options: argparse.Namespace, console: Console) -> None:
     # The children are forked: what they all need is imported once, and torch must not have started threads.
     torch = importlib.import_module("torch")
     importlib.import_module("transformers.modeling_utils")
@@ -73,13 +87,40 @@ def _sweep(options: argparse.Namespace, console: Console) -> None:
             progress.update(task, advance=1, description=row["class"][:40])
 
 
+def _check(options: argparse.Namespace, console: Console) -> None:
+    importlib.import_module("torch").set_num_threads(1)
+    importlib.import_module("autoreg.conformance.checks")
+    importlib.import_module("autoreg.conformance.run")
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    done = verdicts.done(options.out, retry=options.retry)
+    work = [one for one in architectures(only=options.only, everything=options.all) if one.model_type not in done]
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with (
+        options.out.open("a", encoding="utf-8") as file,
+        Progress(*columns, console=console, disable=not console.is_terminal) as progress,
+    ):
+        task = progress.add_task("", total=len(work))
+        for rows in examined(work, workers=options.workers, gigabytes=options.gigabytes):
+            file.writelines(json.dumps(row) + "\n" for row in rows)
+            file.flush()
+            progress.update(task, advance=1, description=rows[0]["model_type"][:40])
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Sweep, then print the summary."""
+    """Run one command."""
     options = _options(arguments)
+    options.out = options.out or (_DERIVED if options.command == "derive" else _CHECKED)
     os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported, which nothing here has done yet
-    if options.command == "sweep":
-        _sweep(options, Console(stderr=True))
-    summary.show(summary.read(options.out), Console(width=None if sys.stdout.isatty() else 200), names=options.names)
+    if options.command == "derive":
+        _derive(options, Console(stderr=True))
+        console = Console(width=None if sys.stdout.isatty() else 200)
+        summary.show(summary.read(options.out), console, names=options.names)
+    elif options.command == "check":
+        _check(options, Console(stderr=True))
+    else:
+        found = verdicts.read(options.out)
+        PAGE.write_text(page(found, importlib.import_module("transformers").__version__), encoding="utf-8")
+        verdicts.compress(options.out)
     return 0
 
 

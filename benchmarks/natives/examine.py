@@ -7,11 +7,16 @@ import resource
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.natives.subjects import Architecture
 
+if TYPE_CHECKING:
+    from autoreg.conformance.outcome import ClassFacts, Outcome
+
 __all__ = ["examine", "examined"]
+
+_UNDERIVED = "Nothing could be derived"
 
 
 def examined(work: Sequence[Architecture], *, workers: int, gigabytes: float) -> Iterator[list[dict[str, Any]]]:
@@ -34,43 +39,41 @@ def examine(architecture: Architecture) -> list[dict[str, Any]]:
     from autoreg.conformance.run import Selection, run
     from autoreg.conformance.target import native_target
 
-    # Some tables list the text model's class under the type of the whole, whose config it does not take.
-    own = {model.__name__ for model in native_target(architecture.model_type).models}
-    names = ("", *(subject.name for subject in architecture.subjects if subject.name in own))
-    row: dict[str, Any] = {"model_type": architecture.model_type, "config": architecture.config}
+    target = partial(native_target, architecture.model_type)
+    start: dict[str, Any] = {"model_type": architecture.model_type, "class": "", "auto_classes": [], "red": []}
     try:
-        report = run(
-            partial(native_target, architecture.model_type),
-            checks=standard(),
-            selection=Selection(classes=names),
-            processes=1,
-        )
-    except Exception as error:
-        return [{**row, "class": name, "problem": f"{type(error).__name__}: {error}"[:500]} for name in names]
+        # Some tables list the text model's class under the type of the whole, whose config it does not take.
+        own = {model.__name__ for model in target().models}
+        names = ("", *(subject.name for subject in architecture.subjects if subject.name in own))
+        report = run(target, checks=standard(), selection=Selection(classes=names), processes=1)
+    except Exception as error:  # one that cannot be imported must not end the sweep
+        return [{**start, "problem": f"{type(error).__name__}: {error}"[:500], "verdicts": {}}]
     facts = {each.name: each for each in report.classes}
-    rows = []
-    for name in names:
-        outcomes = [outcome for outcome in report.outcomes if outcome.subject == name]
-        rows.append(
-            {
-                **row,
-                "class": name,
-                "auto_classes": list(facts[name].auto_classes) if name in facts else [],
-                "parameters": facts[name].parameters if name in facts else 0,
-                "problem": facts[name].problem if name in facts else "",
-                "seconds": round(sum(outcome.seconds for outcome in outcomes), 2),
-                "verdicts": {outcome.check: outcome.verdict for outcome in outcomes},
-                "red": [
-                    {
-                        "check": outcome.check,
-                        "verdict": outcome.verdict,
-                        "reason": outcome.reason[:600],
-                        "difference": outcome.difference[:300],
-                        "where": outcome.where[:300],
-                    }
-                    for outcome in outcomes
-                    if not outcome.green
-                ],
-            }
-        )
-    return rows
+    return [
+        start | _row(name, facts.get(name), [outcome for outcome in report.outcomes if outcome.subject == name])
+        for name in names
+    ]
+
+
+def _row(name: str, facts: ClassFacts | None, outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    problem = facts.problem if facts else ""
+    return {
+        "class": name,
+        "auto_classes": list(facts.auto_classes) if facts else [],
+        "parameters": facts.parameters if facts else 0,
+        "problem": problem[:500],
+        "seconds": round(sum(outcome.seconds for outcome in outcomes), 2),
+        "verdicts": {} if problem else {outcome.check: outcome.verdict for outcome in outcomes},
+        # Without a subject the checks that need one are errors: that is counted once, as the problem.
+        "red": [_red(outcome) for outcome in outcomes if not (outcome.green or outcome.reason.startswith(_UNDERIVED))],
+    }
+
+
+def _red(outcome: Outcome) -> dict[str, str]:
+    return {
+        "check": outcome.check,
+        "verdict": outcome.verdict,
+        "reason": outcome.reason[:600],
+        "difference": outcome.difference[:300],
+        "where": outcome.where.partition(" (")[0],
+    }

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from benchmarks.natives.triage import Known, explained
 
-__all__ = ["page"]
+__all__ = ["PAGE", "page"]
+
+PAGE = Path(__file__).parents[2] / "docs" / "contributor" / "natives.md"
 
 Row = Mapping[str, Any]
 _FIRST = ("AutoModel", "AutoModelForCausalLM", "AutoModelForMaskedLM")
