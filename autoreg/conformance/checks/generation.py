@@ -420,7 +420,8 @@ def logits_to_keep(subject: Subject) -> None:
     `self.lm_head(hidden_states[:, kept, :])`; 0 keeps all.
     """
     model, inputs = subject.model(), subject.inputs()
-    whole = subject.outputs(model, inputs)["logits"]
+    whole: Any = getattr(subject.outputs(model, inputs), "logits", None)
+    subject.need(whole is not None, "it returns no `logits`")
     length = whole.shape[1]
     asked: list[tuple[Any, Any]] = [(1, slice(-1, None)), (min(3, length), slice(-min(3, length), None))]
     asked.append((torch.tensor([0, length - 1]), torch.tensor([0, length - 1])))

@@ -6,11 +6,12 @@ import copy
 import inspect
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import MappingProxyType
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from torch import nn
 from torch.nn.modules.module import register_module_forward_hook
 
@@ -580,7 +581,8 @@ def dropout(subject: Subject) -> None:
         and (subject.can("head") or not _OF_A_HEAD.search(name))
     ]
     for each, name in fields:
-        setattr(each, name, 0.5)
+        with suppress(StrictDataclassError):  # a rate of stochastic depth that is typed as a whole number
+            setattr(each, name, 0.5)
     model, inputs = _model(subject, config).train(), _inputs(subject)
     modules = [each for each in model.modules() if isinstance(each, nn.modules.dropout._DropoutNd) and each.p > 0]
     subject.need(fields or modules, "its config has no dropout")
