@@ -34,7 +34,27 @@ class Upstream:
     why: str
 
 
-KNOWN: Sequence[Upstream] = ()
+_MODELS = "https://github.com/huggingface/transformers/blob/v5.23.0/src/transformers/models"
+
+KNOWN: Sequence[Upstream] = (
+    Upstream(
+        check="generation.resize-saved",
+        versions=">=5.20,<6",
+        pattern=r"(?s)`tie_word_embeddings=False`.*cls\.predictions\.decoder\.bias",
+        reference="BertForMaskedLM",
+        link=f"{_MODELS}/bert/modeling_bert.py#L934",
+        why="`set_output_embeddings` makes the two biases one, saving keeps one of the names, and without ties loading"
+        " does not put the other back.",
+    ),
+    Upstream(
+        check="properties.weights-roundtrip",
+        versions=">=5.20,<6",
+        pattern=r"(?s)rescale_prenorm_residual=True.*out_proj\.weight",
+        reference="MambaForCausalLM",
+        link=f"{_MODELS}/mamba/modeling_mamba.py#L564",
+        why="`_init_weights` divides the loaded weight in place once more.",
+    ),
+)
 
 
 def excused(outcome: Outcome, version: str, known: Sequence[Upstream] = KNOWN) -> Outcome:

@@ -9,7 +9,7 @@ import torch
 from autoreg.conformance.check import check
 from autoreg.conformance.checks.outputs import named
 from autoreg.conformance.compare import shown
-from autoreg.conformance.subject import Subject
+from autoreg.conformance.subject import Subject, enliven
 from autoreg.errors import NotApplicableError
 
 __all__ = ["resize", "resize_saved", "resize_untied"]
@@ -151,22 +151,35 @@ def _kept(subject: Subject, after: dict[str, torch.Tensor], before: dict[str, to
 def resize_saved(subject: Subject) -> None:
     """A model whose vocabulary has grown is saved and loaded as it is.
 
+    With embeddings tied, and with ties off, where the config has the switch.
+
     Hurts: the checkpoint of a model fine-tuned with added tokens does not load, or its new rows are random.
 
-    Change: build every layer from `config.vocab_size`, and let `resize_token_embeddings` reach all of them.
+    Change: build every layer from `config.vocab_size`, and let `resize_token_embeddings` reach all of them; a bias
+    beside the head is the head's own (`nn.Linear(…, bias=True)`), not a second parameter that is assigned to it.
     """
-    model = subject.model()
+    config = subject.config()
+    _saved(subject, config, told="")
+    tied = getattr(config, "tie_word_embeddings", None)
+    switched = config if tied is None else _switched(config, tie=not tied)
+    if switched.to_dict() != config.to_dict() and subject.model().get_output_embeddings() is not None:
+        _saved(subject, switched, told=f" with `tie_word_embeddings={not tied}`")
+
+
+def _saved(subject: Subject, config: Any, *, told: str) -> None:
+    model = subject.model(config)
     size = model.get_input_embeddings().weight.shape[0] + _MORE
     _resize(subject, model, size)
-    folder = subject.folder("model")
+    enliven(model, subject.seed)  # new rows and biases are zero, and so would be those that were lost
+    folder = subject.folder("switched" if told else "model")
     model.save_pretrained(folder)
-    with subject.raising("A model whose vocabulary has grown cannot be loaded"):
+    with subject.raising(f"A model whose vocabulary has grown{told} cannot be loaded"):
         loaded = subject.model_class.from_pretrained(folder)
     # Others may differ for reasons of their own, which the checks of the weights name.
     there, before = ({n: v for n, v in each.state_dict().items() if size in v.shape} for each in (loaded, model))
     subject.same(
         there,
         before,
-        what="A model whose vocabulary has grown comes back with other tensors",
+        what=f"A model whose vocabulary has grown{told} comes back with other tensors",
         compared="the tensors after `resize_token_embeddings`, saving and loading, with those before saving",
     )
