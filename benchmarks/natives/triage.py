@@ -127,8 +127,8 @@ KNOWN: Sequence[Known] = (
         check="weights.requires-grad",
         pattern=r"constructor freezes is trained",
         kind="defect",
-        why="Loading makes new parameters with `requires_grad=param.is_floating_point()` (`core_model_loading.py`): what"
-        " `__init__` froze, such as sinusoidal positions, is trained.",
+        why="Loading makes new parameters with `requires_grad=param.is_floating_point()` (`core_model_loading.py`):"
+        " what `__init__` froze, such as sinusoidal positions, is trained.",
     ),
     Known(
         check=("weights.missing", "weights.base-into-head", "weights.partly-missing", "weights.initialised"),
