@@ -11,7 +11,7 @@ from transformers import configuration_utils
 
 from autoreg.conformance.derive.attempts import Attempt
 from autoreg.conformance.derive.evidence import Evidence
-from autoreg.conformance.derive.inputs.facts import configs_in, read
+from autoreg.conformance.derive.inputs.facts import configs_in, read, special_ids, vocabulary
 from autoreg.conformance.derive.kinds import kind_of
 from autoreg.conformance.derive.tree import Leaf, Template
 
@@ -45,9 +45,21 @@ def fill(template: Template, current: Attempt, evidence: Evidence) -> Iterator[d
         yield {**current.values, path: value}
     if len(missing) > 1:
         yield {**current.values, **missing}
+    yield from _padding(template, current, evidence)
     yield from _absent(current, nodes, evidence)
     yield from _stated(template, current, evidence)
     yield from _rotations(template, current, nodes, evidence)
+
+
+def _padding(template: Template, current: Attempt, evidence: Evidence) -> Iterator[dict[str, Any]]:
+    """Yield the values with a padding token, where the error asks for one and the config has none."""
+    size = vocabulary(current.config) if current.config is not None else None
+    if size is None or not {"pad", "padding", "pad_token_id"} & {word.lower() for word in evidence.said}:
+        return
+    free = next((each for each in reversed(range(size)) if each not in special_ids(current.config)), None)
+    for leaf in template.leaves():
+        if leaf.name == "pad_token_id" and leaf.path not in current.values and free is not None:
+            yield {**current.values, leaf.path: free}
 
 
 def _absent(current: Attempt, nodes: dict[str, Any], evidence: Evidence) -> Iterator[dict[str, Any]]:

@@ -18,7 +18,7 @@ SWITCHES = re.compile(
 )
 
 _ENTRIES: tuple[tuple[str, tuple[Form, ...]], ...] = (
-    (r"^input_ids$", (text.IDS, *text.CODES)),
+    (r"^input_ids$", (text.IDS, text.ENDED, *text.CODES)),
     (r"^decoder_input_ids$", (text.DECODER_IDS, *text.CODES)),
     (r"^(.*_)?input_ids$|^input_(shape|pronunciation)_ids$|^ids$", (text.DECODER_IDS, text.ZEROS, generic.INDEX)),
     (r"^(mm_token_type_ids)$", (text.MODALITIES,)),

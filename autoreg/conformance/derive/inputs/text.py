@@ -16,6 +16,7 @@ __all__ = [
     "DECODER_IDS",
     "DECODER_MASK",
     "EMBEDDED",
+    "ENDED",
     "IDS",
     "MASK",
     "MODALITIES",
@@ -33,6 +34,14 @@ def _ids(draw: Draw, name: str) -> torch.Tensor:
     for column, (modality, token) in enumerate(layout):
         if modality != "text":
             drawn[:, column] = token
+    return drawn
+
+
+def _ended(draw: Draw, name: str) -> torch.Tensor:
+    drawn = _ids(draw, name)
+    end = facts.lookup(draw.config, ("eos_token_id",))
+    # In front, where the model finds it too, and where no check cuts it off.
+    drawn[:, 0] = end[0] if isinstance(end, (list, tuple)) else end
     return drawn
 
 
@@ -97,6 +106,7 @@ def _embedded(draw: Draw, name: str) -> torch.Tensor:
 
 
 IDS = Form(make=_ids, kind="ids", length_axis=1)
+ENDED = Form(make=_ended, kind="ids", length_axis=1)
 DECODER_IDS = Form(make=_decoder_ids, kind="ids", length_axis=1)
 CODES = (
     Form(make=_codes_last, kind="ids", length_axis=1),
