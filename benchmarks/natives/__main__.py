@@ -119,7 +119,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _check(options, Console(stderr=True))
     else:
         found = verdicts.read(options.out)
-        PAGE.write_text(page(found, importlib.import_module("transformers").__version__), encoding="utf-8")
+        version = importlib.import_module("transformers").__version__
+        total = len(architectures(everything=options.all))
+        PAGE.write_text(page(found, version, total=total), encoding="utf-8")
         verdicts.compress(options.out)
     return 0
 

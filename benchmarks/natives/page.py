@@ -30,10 +30,14 @@ those of transformers {version}, with no hints. Written by `python -m benchmarks
 """
 
 
-def page(rows: Sequence[Row], version: str) -> str:
-    """Return the page as Markdown."""
+def page(rows: Sequence[Row], version: str, *, total: int) -> str:
+    """Return the page as Markdown; `total` is the number of architectures that there are."""
     classes = [row for row in rows if row["class"]]
-    lines = [*_counts(classes), "", *_underived(classes), "", *_cells(rows)]
+    done = len({row["model_type"] for row in rows})
+    lines = (
+        [f"The sweep is at {done} of {total} architectures; it goes on where it stopped.", ""] if done < total else []
+    )
+    lines += [*_counts(classes), "", *_underived(classes), "", *_cells(rows)]
     return _HEAD.format(version=version) + "\n".join(lines) + "\n"
 
 
