@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -242,6 +243,7 @@ def rows_alone(subject: Subject) -> None:
         alone = named(subject.outputs(model, rows(subject, inputs, [1])))
     axes = _rows(named(subject.outputs(model, rows(subject, inputs, [0, 1]))), together)
     subject.need(axes, "none of its outputs has an axis for the batch")
+    together, alone = _as_long(together, alone)
     for name in axes:
         subject.require(
             name in alone and alone[name].dim() == together[name].dim(),
@@ -256,6 +258,20 @@ def rows_alone(subject: Subject) -> None:
             what="A row of a batch gives other outputs alone",
             compared="the outputs of row 1 alone, and in a batch of three",
         )
+
+
+def _as_long(
+    first: Mapping[str, torch.Tensor], second: Mapping[str, torch.Tensor]
+) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """Return both as far as both go: what a model makes up the length of is padded to the longest row."""
+    pairs = {name: (each, second[name]) for name, each in first.items() if name in second}
+    both = [dict(first), dict(second)]
+    for name, (one, other) in pairs.items():
+        if one.dim() == other.dim():
+            inner = tuple(slice(min(sizes)) for sizes in zip(one.shape[1:], other.shape[1:], strict=True))
+            place = (slice(None), *inner)
+            both[0][name], both[1][name] = one[place], other[place]
+    return both[0], both[1]
 
 
 @check("forward.rows-leak", level="runs", needs=("batching",))

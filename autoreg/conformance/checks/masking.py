@@ -139,7 +139,11 @@ def _compare(subject: Subject, model: Any, pair: Ragged, batch: dict[str, Any], 
     axes = places(subject, model)
     for row, (inputs, (begin, end)) in enumerate(zip(pair.alone, pair.spans, strict=True)):
         alone = named(subject.outputs(model, inputs))
-        rowwise = {name: 0 for name, value in together.items() if value.dim() and len(value) == 2 * len(alone[name])}
+        rowwise = {
+            name: 0
+            for name, value in together.items()
+            if name in alone and value.dim() and len(value) == 2 * len(alone[name])
+        }
         here = picked(together, rowwise, [row])
         along = {name: axis for name, axis in axes.items() if name in rowwise and axis}
         whole = {name: value for name, value in here.items() if name not in axes and value.shape == alone[name].shape}

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 import torch
 
 from autoreg.conformance.checks.outputs import following, named
-from autoreg.conformance.derive.inputs.facts import configs_in
+from autoreg.conformance.derive.inputs.facts import configs_in, vocabulary
 from autoreg.conformance.subject import Subject
 from autoreg.errors import NotApplicableError
 
@@ -161,9 +161,10 @@ def ragged(subject: Subject, side: Side) -> Ragged:
 
 
 def _pad_id(subject: Subject) -> int:
+    size = vocabulary(subject.derivation.config) or 1
     for _, each in configs_in(subject.derivation.config):
         pad = getattr(each, "pad_token_id", None)
-        if isinstance(pad, int) and pad >= 0:
+        if isinstance(pad, int) and 0 <= pad < size:
             return pad
     return 0
 

@@ -88,7 +88,7 @@ def _projection(outputs: Any) -> torch.Tensor | None:
     total, generator = None, torch.Generator().manual_seed(7)
     for name, leaf in leaves(outputs):
         # A cache is for generating; checkpointing does without.
-        if name.startswith(("past_key_values", "cache_params")):
+        if "past_key_values" in name or "cache_params" in name:
             continue
         if isinstance(leaf, torch.Tensor) and leaf.requires_grad and leaf.is_floating_point():
             # Not the plain sum: that of a norm or a softmax is a constant.
@@ -142,7 +142,8 @@ def gradients(subject: Subject) -> None:
     )
     passed = _inputs(subject)
     others = [name for name in subject.parameters if name not in passed and not _FEEDS_NOTHING.fullmatch(name)]
-    if subject.can("encoder_decoder") and "encoder_outputs" in others:
+    decoder = "AutoModelForCausalLM" in subject.auto_classes
+    if subject.can("encoder_decoder") and not decoder and "encoder_outputs" in others:
         others.remove("encoder_outputs")  # its own encoder makes them
     if missing and others:
         # Cross attention, a mask token, another modality: what they serve is not asked for here.
@@ -200,7 +201,11 @@ def finite(subject: Subject) -> None:
     model, inputs = _model(subject).train(), _inputs(subject)
     with subject.raising("A forward pass in train mode fails"):
         torch.manual_seed(subject.seed)
-        objective = _objective(model(**copy.deepcopy(inputs)))
+        try:
+            objective = _objective(model(**copy.deepcopy(inputs)))
+        except ValueError as error:
+            subject.need(subject.can("loss") or "label" not in str(error), f"no labels were derived, and {error}")
+            raise
     subject.need(objective is not None, "nothing that it returns depends on a trained parameter")
     assert objective is not None
     subject.require(objective.isfinite(), "In train mode the loss is not finite", found=f"{objective.item()}")
