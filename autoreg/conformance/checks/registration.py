@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import importlib
 import json
 import re
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -468,10 +470,10 @@ def _plans(subject: Subject) -> Iterator[tuple[str, str, Any]]:
 def _styles() -> frozenset[str]:
     """Return the names of transformers' styles; none where this release keeps them elsewhere."""
     for name in ("transformers.distributed.parallel_utils", "transformers.integrations.tensor_parallel"):
-        module = sys.modules.get(name)
-        styles = getattr(module, "ALL_PARALLEL_STYLES", None)
-        if styles is not None:
-            return frozenset(styles.keys())
+        with suppress(ImportError):
+            styles = getattr(importlib.import_module(name), "ALL_PARALLEL_STYLES", None)
+            if styles is not None:
+                return frozenset(styles.keys())
     return frozenset()
 
 

@@ -18,7 +18,7 @@ from autoreg.conformance.derive.tree import Leaf, Template
 __all__ = ["fill"]
 
 _COUNTS = MappingProxyType(
-    {"layers": 2, "heads": 4, "experts": 4, "chosen": 2, "window": 4, "vocabulary": 99, "positions": 128, "span": 8}
+    {"layers": 2, "heads": 4, "experts": 4, "chosen": 2, "window": 4, "vocabulary": 100, "positions": 128, "span": 8}
 )
 _USUAL: Mapping[str, Any] = MappingProxyType({"rope_theta": 10000.0, "pad_token_id": None})
 _MISSED = re.compile(r"'(\w+)' object has no attribute '(\w+)'")

@@ -41,7 +41,7 @@ class Policy:
     key_value_heads: int = 2
     layers: int = 2
     experts: int = 4
-    vocabulary: int = 99
+    vocabulary: int = 100
     positions: int = 128
     window: int = 4
     state: int = 8

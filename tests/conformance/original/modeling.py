@@ -197,7 +197,7 @@ class TidyModel(TidyPreTrainedModel):
             past_key_values=past_key_values,
             position_ids=None,
         )
-        hidden_states = inputs_embeds * self.stream_scale.to(inputs_embeds.dtype)
+        hidden_states = inputs_embeds * self.stream_scale.to(inputs_embeds)
         all_hidden_states, all_attentions = (hidden_states,), ()
         for layer in self.layers:
             hidden_states, weights = layer(
@@ -317,7 +317,8 @@ class TidyForSequenceClassification(TidyPreTrainedModel):
         if attention_mask is None:
             attention_mask = states.new_ones(states.shape[:2])
         columns = torch.arange(states.shape[1], device=states.device)
-        last = (columns * attention_mask[:, -states.shape[1] :].long()).argmax(-1)
+        # Under a device map the last states may lie elsewhere than the inputs.
+        last = (columns * attention_mask[:, -states.shape[1] :].to(columns)).argmax(-1)
         logits = self.score(states[torch.arange(states.shape[0], device=states.device), last])
         loss = None
         if labels is not None:

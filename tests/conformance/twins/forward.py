@@ -231,7 +231,11 @@ TWINS: tuple[Twin, ...] = (
         on=_SEQUENCE,
         message="padded on the right",
         patches=(
-            ("modeling.py", "last = (columns * attention_mask[:, -states.shape[1] :].long()).argmax(-1)", "last = -1"),
+            (
+                "modeling.py",
+                "last = (columns * attention_mask[:, -states.shape[1] :].to(columns)).argmax(-1)",
+                "last = -1",
+            ),
         ),
     ),
     Twin(
@@ -285,7 +289,7 @@ TWINS: tuple[Twin, ...] = (
                 "inputs_embeds = self.embed_tokens(input_ids)",
                 "inputs_embeds = self.embed_tokens(input_ids) * self.stream_scale",
             ),
-            ("modeling.py", "inputs_embeds * self.stream_scale.to(inputs_embeds.dtype)", "inputs_embeds"),
+            ("modeling.py", "inputs_embeds * self.stream_scale.to(inputs_embeds)", "inputs_embeds"),
         ),
     ),
     Twin(

@@ -130,8 +130,8 @@ TWINS: tuple[Twin, ...] = (
         patches=(
             (
                 "modeling.py",
-                "hidden_states = inputs_embeds * self.stream_scale.to(inputs_embeds.dtype)",
-                "inputs_embeds *= self.stream_scale.to(inputs_embeds.dtype)\n        hidden_states = inputs_embeds",
+                "hidden_states = inputs_embeds * self.stream_scale.to(inputs_embeds)",
+                "inputs_embeds *= self.stream_scale.to(inputs_embeds)\n        hidden_states = inputs_embeds",
             ),
         ),
     ),
