@@ -210,6 +210,19 @@ KNOWN: Sequence[Known] = (
         kind="defect",
         why="`image_hidden_states` is the whole output of the vision model and no tensor.",
     ),
+    Known(
+        check="forward.deterministic",
+        pattern=r"^Vilt.*aten::multinomial",
+        kind="defect",
+        why="`visual_embed` chooses the patches of smaller images by `multinomial`, in eval mode too.",
+    ),
+    Known(
+        check="forward.attentions",
+        pattern=r"are no weights",
+        kind="design",
+        why="What is returned as `attentions` are no softmax weights but the states of linear attention, or scores"
+        " beside relative positions.",
+    ),
     # --- training ---
     Known(
         check="training.num-items",
@@ -248,6 +261,12 @@ KNOWN: Sequence[Known] = (
         pattern=r"^GroupViT",
         kind="design",
         why="Tokens are assigned to groups by a hard choice with the gradient of a soft one.",
+    ),
+    Known(
+        check=("training.derivative", "training.gradients", "training.input-gradients", "training.finite"),
+        pattern=r"^Reformer",
+        kind="design",
+        why="Reversible layers can be differentiated in train mode only, and there the length is fixed by the config.",
     ),
     # --- beyond ---
     Known(

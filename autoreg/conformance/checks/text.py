@@ -36,6 +36,7 @@ PADDING = 2
 def text(subject: Subject, **asked: Any) -> dict[str, Any]:
     """Return inputs of the subject, with an attention mask of ones wherever `forward` takes one."""
     made: dict[str, Any] = subject.inputs(**asked)
+    subject.need("input_ids" in made, f"it is given no text but {', '.join(made)}")
     subject.need(made["input_ids"].dim() == len(("batch", "length")), "a row holds several texts")
     for ids, mask in (("input_ids", "attention_mask"), ("decoder_input_ids", "decoder_attention_mask")):
         if ids in made and mask in subject.parameters and made.get(mask) is None:
