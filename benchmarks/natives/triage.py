@@ -239,6 +239,12 @@ KNOWN: Sequence[Known] = (
         why="Registered under AutoModelForCausalLM, and each logit is compared with the label at its own place.",
     ),
     Known(
+        check="training.dropout",
+        pattern=r"a rate of 0.5 is refused",
+        kind="defect",
+        why="The dropout fields are typed `int`, so that validation refuses every rate but 0 and 1.",
+    ),
+    Known(
         check="training.frozen-base",
         pattern=r"a leaf Variable that requires grad",
         kind="defect",

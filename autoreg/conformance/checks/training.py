@@ -6,7 +6,7 @@ import copy
 import inspect
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any
 
@@ -585,9 +585,13 @@ def dropout(subject: Subject) -> None:
         and not isinstance(value, bool)
         and (subject.can("head") or not _OF_A_HEAD.search(name))
     ]
-    for each, name in fields:
-        with suppress(StrictDataclassError):  # a rate of stochastic depth that is typed as a whole number
-            setattr(each, name, 0.5)
+    refused = [name for each, name in fields if not _takes(each, name, 0.5)]
+    subject.require(
+        not fields or len(refused) < len(fields),
+        "No dropout of the config can be set: a rate of 0.5 is refused",
+        compared="the types of the fields with a rate",
+        found=", ".join(sorted(set(refused))),
+    )
     model, inputs = _model(subject, config).train(), _inputs(subject)
     modules = [each for each in model.modules() if isinstance(each, nn.modules.dropout._DropoutNd) and each.p > 0]
     subject.need(fields or modules, "its config has no dropout")
@@ -601,6 +605,15 @@ def dropout(subject: Subject) -> None:
         compared="the outputs of passes in train mode with different seeds",
         found=", ".join(sorted({name for _, name in fields})),
     )
+
+
+def _takes(config: Any, name: str, value: float) -> bool:
+    """Set the field if its type allows the value, and say whether it does."""
+    try:
+        setattr(config, name, value)
+    except StrictDataclassError:
+        return False
+    return True
 
 
 @check("training.bfloat16", level="runs")
