@@ -240,7 +240,7 @@ KNOWN: Sequence[Known] = (
     ),
     Known(
         check="training.dropout",
-        pattern=r"a rate of 0.5 is refused",
+        pattern=r"a rate of 0.5 is refused|^Mpt",
         kind="defect",
         why="The dropout fields are typed `int`, so that validation refuses every rate but 0 and 1.",
     ),
