@@ -574,17 +574,7 @@ def dropout(subject: Subject) -> None:
     `__init__` or `forward`.
     """
     config = subject.config()
-    fields = [
-        (each, name)
-        for _, each in configs_in(config)
-        for name, value in vars(each).items()
-        # Layers that are dropped whole are no dropout: two passes may well drop the same.
-        if _DROP.search(name)
-        and "layer" not in name
-        and isinstance(value, (int, float))
-        and not isinstance(value, bool)
-        and (subject.can("head") or not _OF_A_HEAD.search(name))
-    ]
+    fields = list(_rates(subject, config))
     refused = [name for each, name in fields if not _takes(each, name, 0.5)]
     subject.require(
         not fields or len(refused) < len(fields),
@@ -605,6 +595,17 @@ def dropout(subject: Subject) -> None:
         compared="the outputs of passes in train mode with different seeds",
         found=", ".join(sorted({name for _, name in fields})),
     )
+
+
+def _rates(subject: Subject, config: Any) -> Iterator[tuple[Any, str]]:
+    """Yield each rate of dropout, as a config and the name of a field."""
+    for _, each in configs_in(config):
+        for name, value in vars(each).items():
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            used = subject.can("head") or not _OF_A_HEAD.search(name)
+            # Layers that are dropped whole are no dropout: two passes may well drop the same.
+            if number and used and _DROP.search(name) and "layer" not in name:
+                yield each, name
 
 
 def _takes(config: Any, name: str, value: float) -> bool:
