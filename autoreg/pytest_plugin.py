@@ -93,6 +93,14 @@ class Suite(pytest.Collector):
         found: _Runs = suites.runs(self.asked)
         return found
 
+    @cached_property
+    def standard(self) -> frozenset[str]:
+        """The ids of autoreg's own checks up to the level."""
+        from autoreg.conformance.run import Selection
+
+        upto = Selection(level=self.asked.level, slow=True)
+        return frozenset(each.id for each in self.runs.catalogue.checks if not each.owner and upto.takes(each, ""))
+
     def collect(self) -> Iterator[pytest.Item]:
         """Yield an item for each check and class, in the order of the registry."""
         from autoreg.errors import AutoregError
@@ -164,7 +172,7 @@ class CheckItem(pytest.Item):
 
     def _tell(self, verdict: str) -> None:
         # Reports of xdist's processes carry these home, where the summary is written.
-        standard = self.parent.runs.standard(self.parent.asked)
+        standard = self.parent.standard
         facts = {"suite": self.parent.name, "verdict": verdict, "standard": len(standard)}
         if self.check in standard:
             facts["check"] = self.check
@@ -213,11 +221,13 @@ class _Runs:
     def __init__(self, asked: Conformance) -> None:
         from autoreg import runtime
         from autoreg.conformance.catalogue import catalogue
+        from autoreg.conformance.run import versions
         from autoreg.conformance.target import from_name, look_up, preload
 
         look_up(runtime.current(), asked.name, native=asked.native)
         preload()
         self.catalogue: Catalogue = catalogue()
+        self._transformers = versions()["transformers"]
         self._seed = asked.seed
         self._target = partial(from_name, asked.name, native=asked.native)
 
@@ -241,20 +251,13 @@ class _Runs:
         expected = self._expected(asked)
         return [*unmatched(expected, self.catalogue.checks, self.worker.classes), *self.catalogue.broken]
 
-    def standard(self, asked: Conformance) -> frozenset[str]:
-        """Return the ids of autoreg's own checks up to the level."""
-        from autoreg.conformance.run import Selection
-
-        upto = Selection(level=asked.level, slow=True)
-        return frozenset(each.id for each in self.catalogue.checks if not each.owner and upto.takes(each, ""))
-
     def outcome(self, job: Job | None, asked: Conformance) -> Any:
         """Run one check and return its outcome in the light of what is expected."""
-        from autoreg.conformance.run import judged, versions
+        from autoreg.conformance.run import judged
 
         assert job is not None  # an item without one has an outcome already
         found: Any = self.worker.run(job)
-        return judged(found, self._expected(asked), versions()["transformers"])
+        return judged(found, self._expected(asked), self._transformers)
 
     def _expected(self, asked: Conformance) -> dict[str, str]:
         return {**self.worker.expected_failures, **asked.expected_failures}

@@ -15,7 +15,9 @@ from typing import Any
 
 from transformers import PreTrainedConfig
 
-__all__ = ["ConfigField", "fields_of", "members", "moved", "nested", "other_values", "plain", "value_of"]
+from autoreg.conformance.derive.inputs.facts import read
+
+__all__ = ["ConfigField", "fields_of", "members", "moved", "nested", "other_values", "plain", "tree"]
 
 # Bookkeeping and switches of what `forward` returns: transformers' own to keep, and the same for everybody.
 _COMMON = frozenset(inspect.signature(PreTrainedConfig.__init__).parameters)
@@ -37,14 +39,6 @@ class ConfigField:
     value: Any
 
 
-def value_of(config: Any, name: str) -> Any:
-    """Return an attribute of a config, None where it has none: some refuse to be asked for one."""
-    try:
-        return getattr(config, name, None)
-    except Exception:  # a config with layers of its own sizes raises for the common size
-        return vars(config).get(name)
-
-
 def fields_of(config: Any) -> tuple[ConfigField, ...]:
     """Return the fields of the config's class, with what they are in this config.
 
@@ -58,7 +52,7 @@ def fields_of(config: Any) -> tuple[ConfigField, ...]:
     known = _annotations(owner)
     aliases = getattr(config, "attribute_map", {})
     own = [name for name in names if name not in _COMMON and name not in aliases]
-    return tuple(ConfigField(name=name, type=known.get(name, Any), value=value_of(config, name)) for name in own)
+    return tuple(ConfigField(name=name, type=known.get(name, Any), value=read(config, name)) for name in own)
 
 
 @lru_cache(maxsize=64)
@@ -99,6 +93,18 @@ def plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: plain(each) for key, each in value.items()}
     return value
+
+
+def tree(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return fields by dotted path as the arguments of the config class: those of a nested config as a dictionary."""
+    made: dict[str, Any] = {}
+    for path, value in fields.items():
+        place = made
+        *parents, name = path.split(".")
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        place[name] = value
+    return made
 
 
 # --- other values ----------------------------------------------------------------------------------

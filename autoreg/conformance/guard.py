@@ -17,7 +17,7 @@ from typing import IO, Any
 import torch
 import transformers
 
-__all__ = ["captured", "prepare", "reseed", "seed_torch", "state", "strict"]
+__all__ = ["captured", "changed", "prepare", "reseed", "seed_torch", "state", "strict"]
 
 
 def prepare(output: IO[bytes]) -> None:
@@ -67,6 +67,11 @@ def state() -> Mapping[str, Any]:
         "sys.path": tuple(sys.path),
         "the recursion limit": sys.getrecursionlimit(),
     }
+
+
+def changed(before: Mapping[str, Any]) -> list[str]:
+    """Return the names of the settings that are no longer what `state` returned before."""
+    return [name for name, value in state().items() if before[name] != value]
 
 
 @contextlib.contextmanager

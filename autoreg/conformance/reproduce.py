@@ -6,7 +6,7 @@ import ast
 import atexit
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from autoreg.conformance.catalogue import catalogue
 from autoreg.conformance.check import Check
 from autoreg.conformance.compare import shown
 from autoreg.conformance.derive import derive
+from autoreg.conformance.derive.inputs.facts import configs_in
+from autoreg.conformance.fields import tree
 from autoreg.conformance.run import versions
 from autoreg.conformance.subject import Subject
 from autoreg.conformance.target import from_name, where_is
@@ -71,7 +73,7 @@ def examine(check: str, subject: Subject) -> None:
     before = guard.state()
     guard.reseed(subject.seed)
     found(subject)
-    changed = [key for key, value in guard.state().items() if before[key] != value]
+    changed = guard.changed(before)
     if changed:
         raise MismatchError(problem=f"Running it changed {', '.join(changed)} of the process")
 
@@ -140,7 +142,7 @@ def _imports(classes: Iterable[Any]) -> list[str]:
 def _config(subject: Subject) -> str:
     """Return the statement that makes the tiny config: what was changed, or everything where that is not enough."""
     kind, config = subject.config_class, subject.config()
-    changes = _nested({row.path: row.value for row in subject.derivation.fields})
+    changes = tree({row.path: row.value for row in subject.derivation.fields})
     if all(_literal(value) for value in changes.values()):
         try:
             enough = kind(**changes).to_dict() == config.to_dict()
@@ -161,26 +163,14 @@ def _written(value: Any) -> str:
     return "\n".join(["{", *(f"        {key!r}: {_written(item)}," for key, item in value.items()), "    }"])
 
 
-def _nested(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields by dotted path as arguments: those of a nested config as a dictionary."""
-    made: dict[str, Any] = {}
-    for path, value in fields.items():
-        place = made
-        *parents, name = path.split(".")
-        for parent in parents:
-            place = place.setdefault(parent, {})
-        place[name] = value
-    return made
-
-
-def _changed(config: Any, prefix: str = "") -> Iterable[tuple[str, Any]]:
+def _changed(config: Any) -> Iterable[tuple[str, Any]]:
     """Yield the dotted path and value of each field that differs from the default config."""
-    default = type(config)()
-    for name, value in vars(config).items():
-        if isinstance(value, transformers.PreTrainedConfig):
-            yield from _changed(value, f"{prefix}{name}.")
-        elif not name.startswith("_") and vars(default).get(name, config) != value:
-            yield f"{prefix}{name}", value
+    for node, each in configs_in(config):
+        default = vars(type(each)())
+        for name, value in vars(each).items():
+            nested = isinstance(value, transformers.PreTrainedConfig)
+            if not nested and not name.startswith("_") and default.get(name, config) != value:
+                yield f"{node}.{name}" if node else name, value
 
 
 def _literal(value: Any) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from multiprocessing.connection import wait
@@ -105,18 +106,15 @@ def run(
         LookupError: the selection names a class that the architecture does not have.
     """
     start = time.perf_counter()
-    with Worker(make_target, checks=checks, seed=seed) as first:
+    with ExitStack() as workers:
+        first = workers.enter_context(Worker(make_target, checks=checks, seed=seed))
         strange = [name for name in selection.classes if name and name not in first.classes]
         if strange:
             raise LookupError(f"{first.model_type} has no class {strange[0]!r}, only {', '.join(first.classes)}")
         todo = [Job(check=None, subject=name) for name in selection.classes or first.classes if name]
         todo += jobs(checks, first.classes, selection)
-        more = [Worker(make_target, checks=checks, seed=seed) for _ in range(min(processes, len(todo)) - 1)]
-        try:
-            answers = _answers([first, *more], todo, progress)
-        finally:
-            for worker in more:
-                worker.close()
+        more = (Worker(make_target, checks=checks, seed=seed) for _ in range(min(processes, len(todo)) - 1))
+        answers = _answers([first, *map(workers.enter_context, more)], todo, progress)
     return _report(first, answers, checks, selection, seconds=time.perf_counter() - start, seed=seed)
 
 

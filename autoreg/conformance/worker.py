@@ -23,10 +23,13 @@ from autoreg.conformance.subject import Subject
 from autoreg.conformance.target import Target, where_is
 from autoreg.errors import AutoregError, DerivationError, MismatchError, NotApplicableError
 
-__all__ = ["LIMITS", "Job", "Worker"]
+__all__ = ["LIMITS", "UNDERIVED", "Job", "Worker"]
 
 LIMITS: Mapping[str, float] = {"fast": 60.0, "slow": 900.0}
 """Seconds that a check may take, by its cost; a tiny model that needs longer hangs."""
+
+UNDERIVED = "Nothing could be derived"
+"""How the reason of a check begins that is an `error` for want of a subject."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,6 +38,11 @@ class Job:
 
     check: Check | None
     subject: str
+
+    @property
+    def limit(self) -> float:
+        """How many seconds it may take."""
+        return LIMITS[self.check.cost if self.check else "fast"]
 
 
 _LEAK_HURTS = "Loading or running this model changes how every other model in the process behaves."
@@ -94,7 +102,7 @@ class Room:
             except BaseException as error:  # SystemExit of a plugin must not end the suite
                 found = _error(check, self.target, outcome, error)
         found = replace(found, seconds=time.perf_counter() - start, output=text.getvalue()[-4000:] + found.output)
-        changed = [key for key, value in guard.state().items() if before[key] != value]
+        changed = guard.changed(before)
         self.tainted = bool(changed)
         if changed and found.verdict == "passed":
             reason = f"Running it changed {' and '.join(changed)} for the whole process."
@@ -109,7 +117,7 @@ def _judge(check: Check, subject: Subject, outcome: Outcome) -> Outcome:
     except NotApplicableError as error:
         return replace(outcome, verdict="not applicable", reason=error.reason)
     except DerivationError as error:
-        return replace(outcome, verdict="error", reason=f"Nothing could be derived: {error.problem}")
+        return replace(outcome, verdict="error", reason=f"{UNDERIVED}: {error.problem}")
     except AssertionError as error:
         seen = replace(outcome, comparisons=subject.comparisons, notes=tuple(subject.notes))
         return _failure(check, subject.target, seen, error)
@@ -269,8 +277,9 @@ class Worker:
             answer = self.connection.recv()
         except EOFError:
             self._process.join()
-            raise RuntimeError(f"importing the architecture ended the process ({self._ending()})") from None
+            answer = RuntimeError(f"importing the architecture ended the process ({self._ending()})")
         if isinstance(answer, BaseException):
+            self.close()
             raise answer
         self.model_type, self.owner = answer.model_type, answer.owner
         self.classes, self.expected_failures = answer.classes, answer.expected_failures
@@ -283,22 +292,20 @@ class Worker:
     @property
     def overdue(self) -> bool:
         """Say whether the job takes longer than it may."""
-        limit = LIMITS[self.job.check.cost if self.job and self.job.check else "fast"]
-        return time.perf_counter() - self._since > limit
+        return self.job is not None and time.perf_counter() - self._since > self.job.limit
 
     def receive(self) -> Outcome | ClassFacts:
         """Wait for the job's result; one that dies or hangs is an `error`, and the child is replaced."""
         assert self.job is not None  # `send` came before
         job, self.job = self.job, None
-        limit = LIMITS[job.check.cost if job.check else "fast"]
         try:
-            if self.connection.poll(max(0.0, self._since + limit - time.perf_counter())):
+            if self.connection.poll(max(0.0, self._since + job.limit - time.perf_counter())):
                 answer: Outcome | ClassFacts
                 answer, tainted = self.connection.recv()
                 if tainted:
                     self._restart()
                 return answer
-            ending = f"it took longer than {limit:.0f} seconds"
+            ending = f"it took longer than {job.limit:.0f} seconds"
         except EOFError:
             self._process.join()
             ending = f"the process ended ({self._ending()})"
@@ -307,11 +314,14 @@ class Worker:
         return _lost(job, ending, said)
 
     def _restart(self) -> None:
+        self._end()
+        self._start()
+
+    def _end(self) -> None:
         self._process.kill()
         self._process.join()
         self.connection.close()
         self._output.close()
-        self._start()
 
     def _said(self) -> str:
         """Return the end of what the child wrote past Python's own streams: what native code said as it died."""
@@ -329,10 +339,7 @@ class Worker:
 
     def close(self) -> None:
         """End the child."""
-        self._process.kill()
-        self._process.join()
-        self.connection.close()
-        self._output.close()
+        self._end()
         self._folder.cleanup()
 
     def __enter__(self) -> Worker:

@@ -7,9 +7,10 @@ import importlib
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -64,9 +65,27 @@ def _derive(options: argparse.Namespace, console: Console) -> None:
     importlib.import_module("transformers.modeling_utils")
     importlib.import_module("autoreg.conformance.derive")
     torch.set_num_threads(1)
-    rows = summary.read(options.out)
-    done = {(row["model_type"], row["class"]) for row in rows if row["ok"] or not options.retry}
+    before = verdicts.read(options.out)
+    done = {(row["model_type"], row["class"]) for row in before if row["ok"] or not options.retry}
     work = list(_left(architectures(only=options.only, everything=options.all), done))
+    limits = {"workers": options.workers, "seconds": options.seconds, "gigabytes": options.gigabytes}
+    rows = ([row] for row in run(work, attempt, **limits))
+    _record(options.out, rows, total=sum(len(one.subjects) for one in work), console=console)
+
+
+def _check(options: argparse.Namespace, console: Console) -> None:
+    importlib.import_module("torch").set_num_threads(1)
+    importlib.import_module("autoreg.conformance.checks")
+    importlib.import_module("autoreg.conformance.run")
+    done = verdicts.done(options.out, retry=options.retry)
+    work = [one for one in architectures(only=options.only, everything=options.all) if one.model_type not in done]
+    rows = examined(work, workers=options.workers, gigabytes=options.gigabytes)
+    _record(options.out, rows, total=len(work), console=console)
+
+
+def _record(out: Path, batches: Iterable[list[dict[str, Any]]], *, total: int, console: Console) -> None:
+    """Append the rows as they come, so that nothing is lost where it is stopped, and show how far it is."""
+    out.parent.mkdir(parents=True, exist_ok=True)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -74,36 +93,15 @@ def _derive(options: argparse.Namespace, console: Console) -> None:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    limits = {"workers": options.workers, "seconds": options.seconds, "gigabytes": options.gigabytes}
     with (
-        options.out.open("a", encoding="utf-8") as file,
+        out.open("a", encoding="utf-8") as file,
         Progress(*columns, console=console, disable=not console.is_terminal) as progress,
     ):
-        task = progress.add_task("", total=sum(len(one.subjects) for one in work))
-        for row in run(work, attempt, **limits):
-            file.write(json.dumps(row) + "\n")
-            file.flush()
-            progress.update(task, advance=1, description=row["class"][:40])
-
-
-def _check(options: argparse.Namespace, console: Console) -> None:
-    importlib.import_module("torch").set_num_threads(1)
-    importlib.import_module("autoreg.conformance.checks")
-    importlib.import_module("autoreg.conformance.run")
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    done = verdicts.done(options.out, retry=options.retry)
-    work = [one for one in architectures(only=options.only, everything=options.all) if one.model_type not in done]
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with (
-        options.out.open("a", encoding="utf-8") as file,
-        Progress(*columns, console=console, disable=not console.is_terminal) as progress,
-    ):
-        task = progress.add_task("", total=len(work))
-        for rows in examined(work, workers=options.workers, gigabytes=options.gigabytes):
+        task = progress.add_task("", total=total)
+        for rows in batches:
             file.writelines(json.dumps(row) + "\n" for row in rows)
             file.flush()
-            progress.update(task, advance=1, description=rows[0]["model_type"][:40])
+            progress.update(task, advance=1, description=(rows[0]["class"] or rows[0]["model_type"])[:40])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -114,7 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command == "derive":
         _derive(options, Console(stderr=True))
         console = Console(width=None if sys.stdout.isatty() else 200)
-        summary.show(summary.read(options.out), console, names=options.names)
+        summary.show(verdicts.read(options.out), console, names=options.names)
     elif options.command == "check":
         _check(options, Console(stderr=True))
     else:

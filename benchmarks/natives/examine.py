@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ["examine", "examined"]
 
-_UNDERIVED = "Nothing could be derived"
-
 
 def examined(work: Sequence[Architecture], *, workers: int, gigabytes: float) -> Iterator[list[dict[str, Any]]]:
     """Yield the rows of each architecture as it is done; each runs in a worker of its own that may be killed."""
@@ -56,6 +54,8 @@ def examine(architecture: Architecture) -> list[dict[str, Any]]:
 
 
 def _row(name: str, facts: ClassFacts | None, outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    from autoreg.conformance.worker import UNDERIVED
+
     problem = facts.problem if facts else ""
     return {
         "class": name,
@@ -65,7 +65,7 @@ def _row(name: str, facts: ClassFacts | None, outcomes: Sequence[Outcome]) -> di
         "seconds": round(sum(outcome.seconds for outcome in outcomes), 2),
         "verdicts": {} if problem else {outcome.check: outcome.verdict for outcome in outcomes},
         # Without a subject the checks that need one are errors: that is counted once, as the problem.
-        "red": [_red(outcome) for outcome in outcomes if not (outcome.green or outcome.reason.startswith(_UNDERIVED))],
+        "red": [_red(outcome) for outcome in outcomes if not (outcome.green or outcome.reason.startswith(UNDERIVED))],
     }
 
 

@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter, defaultdict
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-__all__ = ["read", "show"]
-
-
-def read(path: Path) -> list[dict[str, Any]]:
-    """Return the rows of a results file; of two for one class the later counts."""
-    if not path.exists():
-        return []
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    return list({(row["model_type"], row["class"]): row for row in rows}.values())
+__all__ = ["show"]
 
 
 def show(rows: list[dict[str, Any]], console: Console, *, names: int) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from autoreg.conformance.subject import Subject
 from autoreg.errors import DerivationError, MismatchError, NotApplicableError
 
-__all__ = ["blaming", "line_of"]
+__all__ = ["blaming"]
 
 _LONGEST = 300
 

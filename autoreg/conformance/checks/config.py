@@ -14,7 +14,8 @@ import transformers
 
 from autoreg.conformance.check import check
 from autoreg.conformance.compare import shown
-from autoreg.conformance.fields import ConfigField, fields_of, members, moved, nested, other_values, plain, value_of
+from autoreg.conformance.derive.inputs.facts import read
+from autoreg.conformance.fields import ConfigField, fields_of, members, moved, nested, other_values, plain
 from autoreg.conformance.subject import Subject
 from autoreg.errors import NotApplicableError
 
@@ -84,7 +85,7 @@ def roundtrip(subject: Subject) -> None:
     )
     for field in fields_of(config):
         subject.same(
-            plain(_told(value_of(loaded, field.name))),
+            plain(_told(read(loaded, field.name))),
             plain(_told(field.value)),
             what=f"The field `{field.name}` of a config that was saved and loaded differs from the original",
             compared="the attributes of a loaded config with those of the config that was saved",
@@ -143,7 +144,7 @@ def types(subject: Subject) -> None:
     )
     loaded = _reloaded(subject, config, "types")
     for field in fields_of(config):
-        now = value_of(loaded, field.name)
+        now = read(loaded, field.name)
         subject.require(
             _outline(now) == _outline(field.value) or _either(field, now),
             f"The field `{field.name}` comes back with another type: {_outline(field.value)} and {_outline(now)}",
@@ -270,17 +271,17 @@ def overrides(subject: Subject) -> None:
         loaded = cls.from_pretrained(folder, **copy.deepcopy(given))
     for name, value in given.items():
         subject.require(
-            plain(value_of(loaded, name)) == plain(value),
+            plain(read(loaded, name)) == plain(value),
             f"`from_pretrained(folder, {name}=…)` does not set `{name}`",
             compared=f"`from_pretrained(folder, {name}={shown(value)}).{name}` with what was given",
-            found=f"{name} is {shown(value_of(loaded, name))} instead of {shown(value)}",
+            found=f"{name} is {shown(read(loaded, name))} instead of {shown(value)}",
         )
         made = _alone(cls, {name: value})
         subject.require(
-            made is None or plain(value_of(made, name)) == plain(value) or _counts(together, arguments, name),
+            made is None or plain(read(made, name)) == plain(value) or _counts(together, arguments, name),
             f"`{cls.__name__}({name}=…)` does not set `{name}`",
             compared=f"`{cls.__name__}({name}={shown(value)}).{name}` with what was given",
-            found=f"{name} is {shown(value_of(made, name))} instead of {shown(value)}",
+            found=f"{name} is {shown(read(made, name))} instead of {shown(value)}",
         )
 
 
@@ -422,7 +423,7 @@ def token_ids(subject: Subject) -> None:
     # Some have a vocabulary for the text and another for codes, and do not say which of them an id is of.
     sizes = [value for name, value in vars(text).items() if "vocab" in name and type(value) is int]
     subject.need(sizes, "its config has no `vocab_size`")
-    ids = {name: value_of(text, name) for name in _SPECIAL if value_of(text, name) is not None}
+    ids = {name: read(text, name) for name in _SPECIAL if read(text, name) is not None}
     subject.need(ids, "its config has no ids of special tokens")
     for name, value in ids.items():
         for index in value if isinstance(value, (list, tuple)) else (value,):
@@ -509,7 +510,7 @@ def _other_child(subject: Subject, name: str, child: Any) -> Any:
 
 def _same_child(subject: Subject, made: Any, expected: tuple[str, Any], which: str) -> None:
     name, other = expected
-    found = value_of(made, name)
+    found = read(made, name)
     compared = f"the nested config `{name}` {which} with the original"
     subject.require(
         isinstance(found, type(other)),
@@ -562,8 +563,8 @@ def _alone(cls: Any, arguments: Mapping[str, Any]) -> Any:
 def _counts(together: Any, arguments: Mapping[str, Any], name: str) -> bool:
     """Say whether the field is heeded where the others are changed too: with their defaults it may be of no use."""
     without = _alone(type(together), {key: value for key, value in arguments.items() if key != name})
-    heeded = plain(value_of(together, name)) == plain(arguments[name])
-    return bool(heeded and plain(value_of(without, name)) != plain(arguments[name]))
+    heeded = plain(read(together, name)) == plain(arguments[name])
+    return bool(heeded and plain(read(without, name)) != plain(arguments[name]))
 
 
 def _some_values(field: ConfigField | None, subject: Subject) -> list[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -122,11 +122,7 @@ def has_field(config: Any, name: str) -> bool:
 
 def set_everywhere(config: Any, name: str, value: Any) -> Any:
     """Set the field in the config and in those nested in it, wherever there is one; return the config."""
-    for each in _nodes(config):
+    for _, each in configs_in(config):
         if hasattr(each, name):
             setattr(each, name, value)
     return config
-
-
-def _nodes(config: Any) -> Iterable[Any]:
-    return [each for _, each in configs_in(config)]

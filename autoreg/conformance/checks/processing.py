@@ -17,7 +17,8 @@ import transformers
 import autoreg
 from autoreg import runtime
 from autoreg.conformance.check import check
-from autoreg.conformance.fields import plain, value_of
+from autoreg.conformance.derive.inputs.facts import read
+from autoreg.conformance.fields import plain
 from autoreg.conformance.subject import Subject
 from autoreg.errors import NotApplicableError
 
@@ -109,7 +110,7 @@ def special_ids(subject: Subject) -> None:
     has.
     """
     tokenizer, config = _tokenizer(subject), subject.config_class().get_text_config(decoder=True)
-    size, largest = value_of(config, "vocab_size"), max(tokenizer.get_vocab().values(), default=-1)
+    size, largest = read(config, "vocab_size"), max(tokenizer.get_vocab().values(), default=-1)
     if isinstance(size, int):
         subject.require(
             largest < size,
@@ -118,7 +119,7 @@ def special_ids(subject: Subject) -> None:
             found=f"the largest id is {largest}, and `vocab_size` is {size}",
         )
     for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
-        found, expected = value_of(config, name), getattr(tokenizer, name, None)
+        found, expected = read(config, name), getattr(tokenizer, name, None)
         allowed = found if isinstance(found, (list, tuple)) else (found,)
         if found is not None and expected is not None:
             subject.require(

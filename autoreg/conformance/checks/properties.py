@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from autoreg.conformance.check import check
+from autoreg.conformance.derive.inputs.facts import read
 from autoreg.conformance.derive.tree import template_of
 from autoreg.conformance.derive.trial import build
-from autoreg.conformance.fields import fields_of, plain, value_of
+from autoreg.conformance.fields import fields_of, plain, tree
 from autoreg.conformance.subject import Subject
 from autoreg.errors import MismatchError, NotApplicableError
 
@@ -44,7 +45,7 @@ def config_roundtrip(subject: Subject) -> None:
         subject.same(plain(loaded.to_dict()), plain(config.to_dict()), what=what, compared=compared)
         for field in fields_of(config):
             if not hasattr(field.value, "to_dict"):
-                now = {field.name: plain(value_of(loaded, field.name))}
+                now = {field.name: plain(read(loaded, field.name))}
                 subject.same(now, {field.name: plain(field.value)}, what=what, compared=compared)
 
     _Search(subject, template.config, make=template.make, start={}, examples=25).run(survives)
@@ -198,12 +199,5 @@ class _Search:
 
 
 def _line(changes: Mapping[str, Any]) -> str:
-    """Return the changes as arguments, those of nested configs as dictionaries."""
-    tree: dict[str, Any] = {}
-    for path, value in changes.items():
-        *parents, name = path.split(".")
-        node = tree
-        for parent in parents:
-            node = node.setdefault(parent, {})
-        node[name] = value
-    return ", ".join(f"{name}={value!r}" for name, value in tree.items())
+    """Return the changes as arguments."""
+    return ", ".join(f"{name}={value!r}" for name, value in tree(changes).items())

@@ -40,13 +40,13 @@ def is_int(value: object) -> bool:
 
 
 def read(config: Any, name: str) -> Any:
-    """Return a field, None where there is none.
+    """Return a field, None where there is none: some configs refuse to be asked for one.
 
-    A config whose layers differ raises a RuntimeError for what differs; what lies beneath is what it was given.
+    A config whose layers differ raises for what differs; what lies beneath is what it was given.
     """
     try:
         return getattr(config, name, None)
-    except RuntimeError:
+    except Exception:  # a stranger's property may raise anything
         return vars(config).get(name)
 
 
