@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from autoreg.conformance.checks.text import has_encoder, places, ragged, text
 from autoreg.conformance.compare import shown
 from autoreg.conformance.derive.inputs.facts import configs_in
 from autoreg.conformance.subject import Subject
-from autoreg.errors import MismatchError
+from autoreg.errors import MismatchError, NotApplicableError
 
 __all__ = ["any_length", "attentions", "eager_and_sdpa", "eager_and_sdpa_padded", "hidden_states", "inputs_embeds"]
 
@@ -36,7 +37,10 @@ def inputs_embeds(subject: Subject) -> None:
         embedded = model.get_input_embeddings()(ids)
     given = {name: value for name, value in inputs.items() if name != "input_ids"}
     with subject.raising("`inputs_embeds` in place of `input_ids` fails"):
-        found = named(subject.outputs(model, {**given, "inputs_embeds": embedded}))
+        try:
+            found = named(subject.outputs(model, {**given, "inputs_embeds": embedded}))
+        except NotImplementedError as error:
+            raise NotApplicableError(reason=f"it says that it takes no embeddings: {error}") from error
     subject.close(
         found,
         expected,
@@ -293,6 +297,8 @@ def attentions(subject: Subject) -> None:
     with subject.raising('It cannot be built with `attn_implementation="eager"`'):
         model = subject.model(attn_implementation="eager")
     outputs, found = _asked(subject, model, "output_attentions", "attentions")
+    if not any(found.values()):
+        subject.need(_attends(subject), "no layer of the tiny model attends")
     there = _present(subject, found, "output_attentions")
     for name, weights in there.items():
         for layer, each in enumerate(weights):
@@ -312,3 +318,13 @@ def _has_attention(subject: Subject) -> bool:
     """Say whether the class says that it attends: by an argument, by what it records, or by what it supports."""
     recorded = getattr(subject.model_class, "_can_record_outputs", None) or {}
     return "output_attentions" in subject.parameters or "attentions" in recorded or subject.can("sdpa")
+
+
+def _attends(subject: Subject) -> bool:
+    """Say whether any layer attends: among those of a hybrid may be none that does. Told by torch's fused attention."""
+    if not subject.can("sdpa"):
+        return True
+    with _Calls() as calls, suppress(Exception):  # what fails is for forward.eager-and-sdpa to tell
+        subject.outputs(subject.model(attn_implementation="sdpa"), subject.inputs())
+        return bool(calls.count)
+    return True

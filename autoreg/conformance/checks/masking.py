@@ -61,11 +61,13 @@ def mask(subject: Subject) -> None:
 
 
 def _visible(values: dict[str, torch.Tensor], axes: dict[str, int], hole: slice) -> dict[str, torch.Tensor]:
-    """Return the outputs without those of the hidden places."""
+    """Return the outputs without those of the hidden places; attentions, with two axes of places, are left out."""
+    length = max((values[name].shape[axis] for name, axis in axes.items() if name in values), default=0)
     made = {}
     for name, value in values.items():
         if name not in axes:
-            made[name] = value
+            if list(value.shape).count(length) < 2:  # noqa: PLR2004
+                made[name] = value
             continue
         kept = [*range(hole.start), *range(hole.stop, value.shape[axes[name]])]
         made[name] = value.index_select(axes[name], torch.tensor(kept))

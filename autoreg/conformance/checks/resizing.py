@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 
 from autoreg.conformance.check import check
 from autoreg.conformance.checks.outputs import named
@@ -45,17 +46,24 @@ def resize_untied(subject: Subject) -> None:
     tied = getattr(config, "tie_word_embeddings", None)
     subject.need(tied is not None, "the config has no `tie_word_embeddings`")
     switched = _switched(config, tie=not tied)
+    subject.need(switched is not None, "the config refuses ties the other way")
     subject.need(switched.tie_word_embeddings != tied, "the config keeps `tie_word_embeddings`")
     _grown(subject, switched)
 
 
 def _switched(config: Any, *, tie: bool) -> Any:
-    """Return the config built anew with ties on or off: what a class derives from that field follows."""
+    """Return the config built anew with ties on or off: what a class derives from that field follows.
+
+    None where the class refuses: some check that ties are off, or that those of a nested config agree.
+    """
     fields = config.to_dict()
     for each in [fields, *(value for value in fields.values() if isinstance(value, dict))]:
         if "tie_word_embeddings" in each:
             each["tie_word_embeddings"] = tie
-    made = type(config).from_dict(fields)
+    try:
+        made = type(config).from_dict(fields)
+    except (StrictDataclassError, ValueError):
+        return None
     made._attn_implementation = config._attn_implementation
     return made
 
@@ -161,8 +169,9 @@ def resize_saved(subject: Subject) -> None:
     config = subject.config()
     _saved(subject, config, told="")
     tied = getattr(config, "tie_word_embeddings", None)
-    switched = config if tied is None else _switched(config, tie=not tied)
-    if switched.to_dict() != config.to_dict() and subject.model().get_output_embeddings() is not None:
+    switched = None if tied is None else _switched(config, tie=not tied)
+    changed = switched is not None and switched.to_dict() != config.to_dict()
+    if changed and subject.model().get_output_embeddings() is not None:
         _saved(subject, switched, told=f" with `tie_word_embeddings={not tied}`")
 
 
@@ -172,7 +181,8 @@ def _saved(subject: Subject, config: Any, *, told: str) -> None:
     _resize(subject, model, size)
     enliven(model, subject.seed)  # new rows and biases are zero, and so would be those that were lost
     folder = subject.folder("switched" if told else "model")
-    model.save_pretrained(folder)
+    with subject.raising(f"A model whose vocabulary has grown{told} cannot be saved"):
+        model.save_pretrained(folder)
     with subject.raising(f"A model whose vocabulary has grown{told} cannot be loaded"):
         loaded = subject.model_class.from_pretrained(folder)
     # Others may differ for reasons of their own, which the checks of the weights name.

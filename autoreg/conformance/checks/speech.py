@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 from transformers import GenerationMixin
 
 from autoreg.conformance.checks.text import has_encoder, text
+from autoreg.conformance.derive.inputs.facts import configs_in
 from autoreg.conformance.subject import Subject
 from autoreg.errors import MismatchError, NotApplicableError
 
@@ -30,6 +32,7 @@ _INTERFERING = (
     "num_beams",
     "cache_implementation",
 )
+_SPECIAL = re.compile(r"_token_(id|index)$")
 # What `generate` makes itself, or what it is never given.
 _OWN = ("decoder_input_ids", "decoder_attention_mask", "position_ids", "decoder_position_ids", "use_cache", "labels")
 
@@ -67,11 +70,20 @@ def speaker(subject: Subject, **options: Any) -> Any:
     config = model.generation_config
     for name in _INTERFERING:
         setattr(config, name, None)
+    if any(each.kind not in ("ids", "mask") for each in subject.derivation.inputs):
+        # What stands for an image in the prompt must not be said: read again without a cache, it has no image.
+        config.suppress_tokens = _placeholders(subject) or None
     if config.pad_token_id is None:
         config.pad_token_id = 0
     if config.decoder_start_token_id is None:
         config.decoder_start_token_id = config.bos_token_id or 0
     return model
+
+
+def _placeholders(subject: Subject) -> list[int]:
+    """Return the ids of tokens that a config gives a meaning of their own."""
+    values = (item for _, each in configs_in(subject.derivation.config) for item in vars(each).items())
+    return sorted({value for name, value in values if type(value) is int and value >= 0 and _SPECIAL.search(name)})
 
 
 def prompt(subject: Subject, **asked: Any) -> dict[str, Any]:

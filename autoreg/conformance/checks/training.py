@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import inspect
 import re
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any
@@ -14,9 +15,12 @@ import torch
 from huggingface_hub.errors import StrictDataclassError
 from torch import nn
 from torch.nn.modules.module import register_module_forward_hook
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from autoreg.conformance.check import check
+from autoreg.conformance.checks.parts import reads, roots, unbuilt
 from autoreg.conformance.checks.perturbation import set_everywhere
+from autoreg.conformance.checks.text import has_encoder
 from autoreg.conformance.compare import leaves
 from autoreg.conformance.derive.inputs.facts import configs_in
 from autoreg.conformance.guard import reseed
@@ -50,10 +54,10 @@ _FEEDS_NOTHING = re.compile(
 # --- one pass with gradients -----------------------------------------------------------------------
 
 
-def _inputs(subject: Subject, seed: int = 0) -> dict[str, Any]:
+def _inputs(subject: Subject, seed: int = 0, length: int | None = None) -> dict[str, Any]:
     """Return inputs and labels, without a cache, which training has no use for."""
     options = {"use_cache": False} if "use_cache" in subject.parameters else {}
-    return {**subject.inputs(seed=seed), **subject.labels(seed=seed), **options}
+    return {**subject.inputs(seed=seed, length=length), **subject.labels(seed=seed, length=length), **options}
 
 
 def _model(subject: Subject, config: Any = None, **options: Any) -> Any:
@@ -170,7 +174,21 @@ def _without(subject: Subject, model: Any, wanted: set[str]) -> list[str]:
         if objective is not None:
             left -= _gradients(model, objective).keys()
     model.eval()
+    for objective in _of_longer_texts(subject, model) if left else ():
+        left -= _gradients(model, objective).keys()
     return sorted(left)
+
+
+def _of_longer_texts(subject: Subject, model: Any) -> Iterator[torch.Tensor]:
+    """Yield the objective for longer and longer texts, as long as they run: a short one may never fill a block."""
+    usual = subject.derivation.sizes
+    for length in (4 * usual.length, 16 * usual.length) if usual is not None and subject.can("text") else ():
+        try:
+            found = _everything(_run(subject, model, _inputs(subject, length=length)))
+        except Exception:  # too long for its table of positions
+            return
+        if found is not None:
+            yield found
 
 
 def _influences(subject: Subject, model: Any, name: str) -> bool:
@@ -245,7 +263,7 @@ def derivative(subject: Subject) -> None:
 
     Change: look for `detach()`, `.data`, `no_grad` and custom `autograd.Function` in `forward`.
     """
-    model, inputs = _model(subject), _inputs(subject)
+    model, inputs = _model(subject, _flowing(subject)), _inputs(subject)
     here = _objective(_run(subject, model, inputs))
     subject.need(here is not None, "nothing that it returns depends on a trained parameter")
     assert here is not None
@@ -266,6 +284,16 @@ def derivative(subject: Subject) -> None:
         compared="the change of the loss when all weights are moved a little with what its gradient foretells",
         found=text,
     )
+
+
+def _flowing(subject: Subject) -> Any:
+    """Return a config which does not say itself that gradients are stopped somewhere."""
+    config = subject.config()
+    for _, each in configs_in(config):
+        for name, value in list(vars(each).items()):
+            if value is True and "stop_grad" in name:
+                setattr(each, name, False)
+    return config
 
 
 # Parts of the loss: above the rounding of float32, below what bends.
@@ -322,6 +350,9 @@ def checkpointing(subject: Subject) -> None:
     subject.need(plain is not None, "nothing that it returns depends on a trained parameter")
     assert plain is not None
     expected = _gradients(model, plain)
+    layers = any(isinstance(each, GradientCheckpointingLayer) for each in model.modules())
+    other = [each.__name__ for each in unbuilt(model, [type(model)]) if issubclass(each, GradientCheckpointingLayer)]
+    subject.need(layers or not other, f"this config builds none of the layers that can be: {', '.join(sorted(other))}")
     enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
     with subject.raising("`supports_gradient_checkpointing` is True, and turning it on fails"):
         enable()
@@ -409,10 +440,10 @@ def required_input_gradients(subject: Subject) -> None:
 
 _SHIFTS: Mapping[str, int] = MappingProxyType(
     {
+        "AutoModelForMaskedLM": 0,  # first: one head for both, as in XLM, is masked by default
         "AutoModelForCausalLM": 1,
         "AutoModelForImageTextToText": 1,
         "AutoModelForMultimodalLM": 1,
-        "AutoModelForMaskedLM": 0,
         "AutoModelForSeq2SeqLM": 0,
         "AutoModelForTokenClassification": 0,
         "AutoModelForSequenceClassification": 0,
@@ -470,8 +501,10 @@ def loss(subject: Subject) -> None:
     Change: call `self.loss_function(logits, labels, vocab_size=…, **kwargs)` with the unshifted labels, or shift once.
     """
     role, model = _role(subject), _model(subject)
+    # A decoder with ids of its own is given the labels shifted already.
+    due = 0 if has_encoder(subject) else _SHIFTS[role]
     labels, outputs = _labelled(subject, model)
-    expected = _cross_entropy(outputs.logits, labels, _SHIFTS[role])
+    expected = _cross_entropy(outputs.logits, labels, due)
     places = range(3) if labels.ndim > 1 and labels.shape[1] > 3 else ()  # noqa: PLR2004 - shifted twice, one is left
     told = [each for each in places if _near(_cross_entropy(outputs.logits, labels, each), outputs.loss)]
     # Two kinds of loss are known where there is one label a token: that of other places, and one of the model's own.
@@ -479,7 +512,7 @@ def loss(subject: Subject) -> None:
     subject.need(plain, "its loss is no plain cross entropy of its logits, at whatever places")
     subject.require(
         _near(expected, outputs.loss),
-        f"The loss is not the cross entropy of the logits with labels shifted by {_SHIFTS[role]}, as for {role}",
+        f"The loss is not the cross entropy of the logits with labels shifted by {due}, as for {role}",
         compared="`outputs.loss` with the cross entropy of `outputs.logits` and `labels`",
         found=f"{outputs.loss.item():.6g} and {expected:.6g}"
         + (f"; it is that of labels shifted by {told[0]}" if told else ""),
@@ -582,19 +615,29 @@ def dropout(subject: Subject) -> None:
         compared="the types of the fields with a rate",
         found=", ".join(sorted(set(refused))),
     )
-    model, inputs = _model(subject, config).train(), _inputs(subject)
+    model, inputs = _with_rates(subject, config, [name for _, name in fields]).train(), _inputs(subject)
     modules = [each for each in model.modules() if isinstance(each, nn.modules.dropout._DropoutNd) and each.p > 0]
     subject.need(fields or modules, "its config has no dropout")
     with torch.no_grad():
         first = _run(subject, model, inputs)
         others = (_run(subject, model, inputs, seed=seed) for seed in range(1, 5))
         differ = any(subject.differs(each, first) for each in others)
+    subject.need(differ or not _serves_others(model, fields), "this config builds no part that has a dropout")
     subject.require(
         differ,
         "With every dropout of the config at 0.5 all passes in train mode are the same",
         compared="the outputs of passes in train mode with different seeds",
         found=", ".join(sorted({name for _, name in fields})),
     )
+
+
+def _with_rates(subject: Subject, config: Any, names: Sequence[str]) -> Any:
+    """Return the model; NotApplicableError where it says itself that it takes no such rate."""
+    try:
+        return _model(subject, config)
+    except ValueError as error:
+        subject.need(not any(name in str(error) for name in names), f"it refuses: {error}")
+        raise
 
 
 def _rates(subject: Subject, config: Any) -> Iterator[tuple[Any, str]]:
@@ -606,6 +649,16 @@ def _rates(subject: Subject, config: Any) -> Iterator[tuple[Any, str]]:
             # Layers that are dropped whole are no dropout: two passes may well drop the same.
             if number and used and _DROP.search(name) and "layer" not in name:
                 yield each, name
+
+
+def _serves_others(model: Any, fields: Sequence[tuple[Any, str]]) -> bool:
+    """Say whether parts that were not built, such as the attention of a hybrid, read each rate, and no other part."""
+    built = {type(each) for each in model.modules()}
+    others = unbuilt(model, roots(model, (config for config, _ in fields)))
+    names = {name for _, name in fields}
+    return bool(names) and all(
+        any(reads(each, name) for each in others) and not any(reads(each, name) for each in built) for name in names
+    )
 
 
 def _takes(config: Any, name: str, value: float) -> bool:
@@ -628,19 +681,36 @@ def bfloat16(subject: Subject) -> None:
     """
     model, inputs = _model(subject, dtype=torch.bfloat16), _inputs(subject)
     lowered = {name: _lowered(value) for name, value in inputs.items()}
-    with subject.raising("A bfloat16 model does not run"):
-        objective = _objective(_run(subject, model, lowered))
-    subject.need(objective is not None, "nothing that it returns depends on a trained parameter")
-    assert objective is not None
-    with subject.raising("The backward pass of a bfloat16 model fails"):
-        found = _gradients(model, objective)
-    bad = [name for name, each in found.items() if not each.isfinite().all()]
+    bad = _not_finite(subject, model, lowered)
+    if bad:
+        with _without_onednn():
+            bad = _not_finite(subject, model, lowered)
     subject.require(
         not bad,
         "In bfloat16 a gradient is not finite",
         compared="the gradients of the loss in bfloat16 with finite numbers",
         found=", ".join(bad[:5]),
     )
+
+
+@contextmanager
+def _without_onednn() -> Iterator[None]:
+    """Compute without oneDNN, whose gradient of a convolution has holes: weights that see nothing but padding."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it speaks of GPUs when its flags are put back
+        with torch.backends.mkldnn.flags(enabled=False):
+            yield
+
+
+def _not_finite(subject: Subject, model: Any, inputs: Mapping[str, Any]) -> list[str]:
+    """Return the parameters of the bfloat16 model whose gradient is not finite."""
+    with subject.raising("A bfloat16 model does not run"):
+        objective = _objective(_run(subject, model, inputs))
+    subject.need(objective is not None, "nothing that it returns depends on a trained parameter")
+    assert objective is not None
+    with subject.raising("The backward pass of a bfloat16 model fails"):
+        found = _gradients(model, objective)
+    return [name for name, each in found.items() if not each.isfinite().all()]
 
 
 def _lowered(value: Any) -> Any:

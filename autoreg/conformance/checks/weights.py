@@ -464,11 +464,12 @@ def flipped_ties(subject: Subject) -> None:
     """
     config = subject.config()
     subject.need(has_field(config, "tie_word_embeddings"), "its config has no `tie_word_embeddings`")
-    before = subject.model()
     value = not bool(getattr(config, "tie_word_embeddings", False))
+    # Not as derived: where a nested config says otherwise than the whole, setting it everywhere may change nothing.
+    opposite = set_everywhere(subject.config(), "tie_word_embeddings", not value)
     set_everywhere(config, "tie_word_embeddings", value)
     model, folder = _saved(subject, config=config)
-    changed = len(storages(tensors(model))) != len(storages(tensors(before)))
+    changed = len(storages(tensors(model))) != len(storages(tensors(subject.model(opposite))))
     declared = any(getattr(each, "_tied_weights_keys", None) for each in _submodels(model))
     subject.need(changed or declared, "`tie_word_embeddings` ties nothing in this class")
     subject.require(
