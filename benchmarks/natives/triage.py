@@ -168,6 +168,13 @@ KNOWN: Sequence[Known] = (
         why=r"`conversion_mapping.py` renames `\.norm\.` to `.kv_norm.` for the compressors of the original checkpoint;"
         " it meets the final norm as well, once saved as `model.norm.weight`, which then loads as random.",
     ),
+    Known(
+        check=("weights.roundtrip", "weights.sharded", "weights.partly-missing"),
+        pattern=r"^ChineseCLIPModel: .*word_embeddings\.weight\[0, 0\]: 0 and",
+        kind="defect",
+        why="`_init_weights` zeroes `embedding.weight[padding_idx]`: a view, which does not carry the mark of what was"
+        " loaded, so the row of the padding token is lost with every load (`modeling_chinese_clip.py:551`).",
+    ),
     # --- forward ---
     Known(
         check=("forward.left-padding", "generation.left-padding"),
@@ -472,6 +479,38 @@ KNOWN: Sequence[Known] = (
         kind="design",
         why="What is returned as `attentions` are no softmax weights but the states of linear attention, or scores"
         " beside relative positions.",
+    ),
+    Known(
+        check=("forward.rows-alone", "forward.rows-leak"),
+        pattern=r"^Autoformer",
+        kind="defect",
+        why="The delays of a row are laid out by `repeat(num_heads, …)`, heads first, beside values that are laid out"
+        " rows first: rows get each other's delays (`modeling_autoformer.py:556`).",
+    ),
+    Known(
+        check=("forward.inputs-embeds", "generation.inputs-embeds"),
+        pattern=r"^Blt\w+: .*input_ids is required for entropy-based patching",
+        kind="design",
+        why="Patches are cut where a second model is surprised by the bytes, so the bytes are needed.",
+    ),
+    Known(
+        check=("forward.mask", "forward.left-padding", "forward.eager-and-sdpa-padded", "generation.left-padding"),
+        pattern=r"^Blt",
+        kind="design",
+        why="Patches are cut from all bytes, hidden ones too, and hash embeddings look back over them.",
+    ),
+    Known(
+        check=("generation.cache", "generation.chunks", "generation.beams", "generation.continued"),
+        pattern=r"^Blt",
+        kind="defect",
+        why="With a cache `forward` sees the new bytes only, and cuts patches and hashes from them alone"
+        " (`modeling_blt.py:1206`).",
+    ),
+    Known(
+        check=("generation.resize", "generation.resize-untied", "generation.resize-saved"),
+        pattern=r"^Blt",
+        kind="defect",
+        why="The patcher is a language model of its own, whose embeddings keep their size.",
     ),
     # --- training ---
     Known(

@@ -39,6 +39,12 @@ NATIVES = (
     ("WhisperForConditionalGeneration", {"input_features", "decoder_input_ids"}),
     ("PatchTSTModel", {"past_values"}),
     ("VideoMAEModel", {"pixel_values"}),
+    ("SamModel", {"pixel_values"}),
+    ("AutoformerModel", {"past_values", "past_observed_mask"}),
+    ("LwDetrModel", {"pixel_values"}),
+    ("IdeficsModel", {"input_ids", "pixel_values", "image_attention_mask"}),
+    ("VideoLlama3VisionModel", {"pixel_values", "grid_thw", "merge_sizes"}),
+    ("BltForCausalLM", {"input_ids"}),
 )
 _MOST_PARAMETERS = 3_000_000
 
@@ -132,6 +138,76 @@ def test_kinds_of_layers_and_heads_stay() -> None:
     assert config.num_attention_heads > config.num_key_value_heads > 1
     hybrid = derived("Gemma3ForCausalLM").config
     assert len(set(hybrid.layer_types)) == 2
+
+
+def test_numbers_of_layers() -> None:
+    """A list that names layers names some of those that are left, and leaves one out where it did so before."""
+    assert derived("Qwen3VLVisionModel").config.deepstack_visual_indexes == (1,)
+    assert derived("SamVisionModel").config.global_attn_indexes == (1,)
+    assert derived("MllamaForCausalLM").config.cross_attention_layers == [1]
+
+
+@pytest.mark.parametrize("name", ["BambaForCausalLM", "GraniteMoeHybridForCausalLM", "Sam3LiteTextTextModel"])
+def test_hybrids_have_attention(name: str) -> None:
+    """An architecture that mixes attention with something else has a layer of it, and a mask of text."""
+    found = derived(name)
+    inputs = found.make_inputs()
+    assert inputs["attention_mask"].shape == inputs["input_ids"].shape
+    model = found.model_class._from_config(found.config)
+    assert any(type(module).__name__.endswith("Attention") for module in model.modules())
+
+
+def test_kinds_of_layers_that_only_more_layers_show() -> None:
+    """Where the first and the last layer are special there are three, and as many as a pattern takes up to four."""
+    assert derived("Sam3LiteTextTextModel").config.num_hidden_layers == 3
+    assert derived("RecurrentGemmaModel").config.num_hidden_layers > 2
+    assert derived("BertModel").config.num_hidden_layers == 2
+
+
+@pytest.mark.parametrize("name", ["DeformableDetrModel", "GroundingDinoModel"])
+def test_one_row(name: str) -> None:
+    """A single row runs as well: the image is large enough for what is normalised over it."""
+    found = derived(name)
+    run(found, found.make_inputs(batch_size=1))
+    run(found, found.make_inputs(batch_size=3))
+
+
+@pytest.mark.parametrize("name", ["BertForMultipleChoice", "XLNetForMultipleChoice"])
+def test_choices(name: str) -> None:
+    """A model that chooses is given a text for each choice, and the number of the right one."""
+    found = derive(getattr(transformers, name), auto_classes=["AutoModelForMultipleChoice"])
+    inputs = found.make_inputs(batch_size=2, length=7)
+    assert {tuple(value.shape) for value in inputs.values()} == {(2, 3, 7)}
+    assert {each.length_axis for each in found.inputs} == {2}
+    outputs = run(found, {**inputs, **found.make_labels(batch_size=2, length=7)})
+    assert outputs.logits.shape == (2, 3)
+    assert torch.isfinite(outputs.loss)
+    run(found, found.make_inputs(batch_size=1))
+
+
+def test_sound_is_not_hidden() -> None:
+    """A mask whose ones mean padding has none."""
+    found = derived("Gemma3nAudioEncoder")
+    assert not found.make_inputs()["audio_mel_mask"].any()
+
+
+def test_patches_with_places() -> None:
+    """Patches may have their rows and columns in front of them."""
+    patches = derived("Pix2StructForConditionalGeneration").make_inputs()["flattened_patches"]
+    assert patches[0, :, :2].unique(dim=0).shape[0] == patches.shape[1]
+
+
+def test_sequences_for_encoder_and_decoder() -> None:
+    """Without what makes sequences of sound, both sides are given sequences."""
+    inputs = derived("SpeechT5Model").make_inputs()
+    assert inputs["input_values"].shape[1] > 1
+    assert inputs["decoder_input_values"].shape[1] > 1
+
+
+def test_compression_is_smaller_than_the_text() -> None:
+    """What puts several tokens together does so within the few that there are."""
+    found = derived("DeepseekV4Model")
+    assert max(found.config.compress_rates.values()) < found.make_inputs()["input_ids"].shape[1]
 
 
 def test_placeholders() -> None:
@@ -306,6 +382,25 @@ def test_error_of_a_model_that_never_runs() -> None:
     assert error.problem == "RuntimeError: nothing will do"
     assert "configs were tried" in error.tried
     assert "hints" in error.advice
+
+
+class Session:
+    """What only this architecture knows."""
+
+
+class SessionModel(BrokenModel):
+    """Runs on a session."""
+
+    def forward(self, session: Session) -> Any:  # type: ignore[override]
+        """Use the session."""
+        return session
+
+
+def test_error_of_an_object_that_nobody_can_make() -> None:
+    """An argument of a class of the architecture's own is named at once, and nothing is tried."""
+    with pytest.raises(DerivationError, match=r"needs `session`, an object of Session") as caught:
+        derive(SessionModel)
+    assert caught.value.tried == "nothing was tried"
 
 
 def test_error_of_a_missing_package() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,8 +59,9 @@ class Bench:
         model_class: the class.
         template: of its config.
         hints: fields that the author sets: they win over everything.
+        auto_classes: its role.
         extra: from (config, batch size, length, seed) to arguments that the author gives.
-        most, seconds: how many attempts, for how long.
+        most, seconds: how many attempts, for how long (of computing).
         plan: the inputs to begin from.
         adding: an argument that is to be added to them: attempts without it do not count as running.
     """
@@ -68,6 +69,7 @@ class Bench:
     model_class: Any
     template: Template
     hints: Mapping[str, Any]
+    auto_classes: Sequence[str] = ()
     extra: Callable[..., Mapping[str, Any]] | None = None
     most: int = 60
     seconds: float = 15
@@ -75,16 +77,17 @@ class Bench:
     adding: str | None = None
     count: int = 0
     reasons: dict[str, str] = field(default_factory=dict)
-    began: float = field(default_factory=time.monotonic)
+    # Of this thread alone: what is derived must not depend on what else the machine is doing.
+    began: float = field(default_factory=time.thread_time)
 
     def restart(self) -> None:
         """Let the time begin now."""
-        self.began = time.monotonic()
+        self.began = time.thread_time()
 
     @property
     def exhausted(self) -> bool:
         """Whether nothing more may be tried."""
-        return self.count >= self.most or time.monotonic() - self.began > self.seconds
+        return self.count >= self.most or time.thread_time() - self.began > self.seconds
 
     def note(self, before: Mapping[str, Any], after: Mapping[str, Any], error: BaseException) -> None:
         """Remember for which error a field was changed."""
@@ -132,7 +135,7 @@ class Bench:
         """Search the inputs; long the first time, and shorter when a changed config is what is tried."""
         if self.adding is not None and self.plan is not None:
             return add_modality(model, config, self.plan, self.adding, extra=self.extra)
-        start = self.plan or first_plan(self.model_class)
+        start = self.plan or first_plan(self.model_class, self.auto_classes)
         found = search(model, config, start, runs=40 if self.count == 1 else 12, seconds=4, extra=self.extra)
         if self.plan is None and found.outcome.error is not None:
             self.plan = found.plan if found.outcome.modules > 0 else None

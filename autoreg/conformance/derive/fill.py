@@ -46,6 +46,8 @@ def fill(template: Template, current: Attempt, evidence: Evidence) -> Iterator[d
     if len(missing) > 1:
         yield {**current.values, **missing}
     yield from _padding(template, current, evidence)
+    yield from _stages(template, current)
+    yield from _listed(template, current, evidence)
     yield from _absent(current, nodes, evidence)
     yield from _stated(template, current, evidence)
     yield from _rotations(template, current, nodes, evidence)
@@ -60,6 +62,26 @@ def _padding(template: Template, current: Attempt, evidence: Evidence) -> Iterat
     for leaf in template.leaves():
         if leaf.name == "pad_token_id" and leaf.path not in current.values and free is not None:
             yield {**current.values, leaf.path: free}
+
+
+def _stages(template: Template, current: Attempt) -> Iterator[dict[str, Any]]:
+    """Yield the values with every stage of a backbone given out: it gives out the last alone unless it is told."""
+    nodes = dict(configs_in(current.config)) if current.model is not None else {}
+    for leaf in template.leaves():
+        node = nodes.get(leaf.node) if leaf.node else None
+        names = list(read(node, "stage_names") or ()) if node is not None else []
+        alone = leaf.name == "out_indices" and leaf.path not in current.values and len(names) > 1
+        if alone and len(read(node, "out_indices") or ()) == 1:
+            yield {**current.values, leaf.path: list(range(1, len(names)))}
+
+
+def _listed(template: Template, current: Attempt, evidence: Evidence) -> Iterator[dict[str, Any]]:
+    """Yield the values with one entry in a list that the class leaves empty, where emptiness is the error."""
+    if "empty" not in evidence.said:
+        return
+    for leaf in template.leaves():
+        if leaf.value in ((), []) and leaf.path not in current.values:
+            yield from ({**current.values, leaf.path: type(leaf.value)((one,))} for one in (1.0, 1))
 
 
 def _absent(current: Attempt, nodes: dict[str, Any], evidence: Evidence) -> Iterator[dict[str, Any]]:
@@ -92,7 +114,8 @@ def _value(leaf: Leaf, owner: Any, evidence: Evidence) -> Any:
     if leaf.name.endswith(("layer_types", "layers_block_type")):
         return _layer_types(leaf.name, owner, evidence)
     if leaf.name.endswith("_map"):
-        return {}
+        # A list of pairs in some, a table in others.
+        return [] if "list" in str(type(owner).__annotations__.get(leaf.name)) else {}
     width = next((w for each in ("hidden_size", "d_model", "n_embd", "embed_dim") if (w := read(owner, each))), 64)
     heads = next((h for each in ("num_attention_heads", "num_heads", "n_head") if (h := read(owner, each))), 4)
     if kind == "head_dim" and isinstance(width, int) and isinstance(heads, int):

@@ -13,11 +13,14 @@ _PATTERNS = MappingProxyType(
         "token": r"(token_(id|index|ids)|^(pad|bos|eos|unk|mask|sep|cls)_(index|idx|id))$",
         "chosen": r"(per_tok|per_token|top_?k|topk_group|n_group|moe_k)$",
         "shared": r"(shared|kv_shared)_layers$",
-        "pinpoints": r"(pinpoints|possible_resolutions|feature_sizes|feat_sizes|featmap_size)$",
+        "half": r"pos_feats$",
+        "maps": r"(feature_sizes|feat_sizes|featmap_size)$",
+        "pinpoints": r"(pinpoints|possible_resolutions)$",
         "image_tokens": r"(tokens_per_image|image_seq_len(gth)?|num_image_tokens|num_soft_tokens|image_token_len(gth)?"
         r"|tokens_per_frame|vision_soft_tokens_per_image|default_output_length)$",
-        "kept": r"(^|_)(type_vocab|patch|kernel|stride|strides|tubelet|merge|group|groups?_size|step|pool|padding|scale"
-        r"|factor|ratio|ratios|mult|expand|expansion|temperature|theta|base|buckets|kernel_sizes|patch_sizes|index"
+        "compression": r"compress(ion)?_rates?$",
+        "kept": r"(^|_)(type_vocab|patch|kernel|stride|strides|tubelet|merge|group(?!_vocab)|groups?_size|step"
+        r"|pool|padding|scale|factor|ratio|ratios|mult|expand|expansion|temperature|theta|base|buckets|kernel_sizes|patch_sizes|index"
         r"|indices|indexes|d_conv|conv_dim_kernel|levels?|points|dilations?|rates?|bins)(_|$)"
         r"|^(num_channels|in_chans|num_labels|audio_channels|num_input_channels|n_languages|n_langs)$",
         "pattern": r"(interval|period|pattern|frequency|freq|every_n|every|sparse_step|every_n_layers)$",
@@ -38,8 +41,8 @@ _PATTERNS = MappingProxyType(
         r"|num_.*_tokens|queries)$",
         "frames": r"(num_frames|frames_per_clip)$",
         "state": r"(state_size|d_state|ssm_state_size|state_dim)$",
-        "width": r"(size|sizes|dims?|width|channels?|units|rank|filters|d_model|d_ff|dff|dim_ff|n_embd|n_inner"
-        r"|planes|features|d_inner|d_embed|d_proj|embd|neurons)$|^(dim|width|d_)|d_ssm$",
+        "width": r"(size|sizes|size_global|dims?|width|channels?|units|rank|filters|d_model|d_ff|dff|dim_ff|n_embd"
+        r"|n_inner|planes|features|d_inner|d_embed|d_proj|embd|neurons)$|^(dim|width|d_)|d_ssm$",
     }
 )
 _COMPILED = tuple((kind, re.compile(pattern)) for kind, pattern in _PATTERNS.items())

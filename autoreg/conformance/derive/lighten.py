@@ -7,11 +7,14 @@ from typing import Any
 
 from autoreg.conformance.derive.attempts import Attempt, Bench
 from autoreg.conformance.derive.inputs.facts import configs_in, is_int, read
+from autoreg.conformance.derive.kinds import kind_of
 from autoreg.conformance.derive.shrink import Change, Policy, shrink
 
 __all__ = ["lighten"]
 
 _LIGHT = 1_500_000
+_HEAVY = 10_000_000
+_SMALLEST = 4
 _HEAVIEST = 8
 _LARGE = 48
 _UNIT = 16
@@ -59,3 +62,13 @@ def _lighter(bench: Bench, best: Attempt, changes: Mapping[str, Change]) -> Iter
             yield {**best.values, leaf.path: type(value)(max(_UNIT, each // _UNIT) for each in value)}
         if is_int(value) and value in sides and leaf.path not in bench.hints:
             yield {**best.values, leaf.path: 32}
+    if _weight(best.model) > _HEAVY:
+        # What doubles from stage to stage begins small.
+        yield from _narrower(bench, best, nodes)
+
+
+def _narrower(bench: Bench, best: Attempt, nodes: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for leaf in bench.template.leaves():
+        value: Any = read(nodes[leaf.node], leaf.name) if leaf.node in nodes and leaf.path not in bench.hints else None
+        if kind_of(leaf.name) == "width" and is_int(value) and _SMALLEST < value <= _LARGE:
+            yield {**best.values, leaf.path: max(_SMALLEST, value // 4)}

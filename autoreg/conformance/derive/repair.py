@@ -28,6 +28,7 @@ _POLICIES = (
     Policy(unit=64, width=256, heads=8, experts=8, image=128, state=16, image_tokens=16),
     Policy(unit=16, heads=2, key_value_heads=1, image=224, window=8, image_tokens=64),
 )
+_DEEPER = Policy(layers=4)  # as many stages as most hierarchies have: code that knows the last one by its reduction
 _MOST_SUSPECTS = 8
 _MOST_NUMBERS = 5
 _NO_SIZE = 4  # smaller numbers of a message are axes and ranks
@@ -93,7 +94,7 @@ def _neighbours(bench: Bench, current: Attempt, changes: Mapping[str, Change]) -
             others = shrink(bench.template, policy)
             yield {**values, **{path: change.value for path, change in others.items() if path in values}}
     elif all(values.get(path) == change.value for path, change in changes.items()):
-        for policy in _POLICIES:
+        for policy in (*_POLICIES, _DEEPER):
             yield {path: change.value for path, change in shrink(bench.template, policy).items()}
     suspects = _suspects(evidence.suspects, changes)
     for path in suspects:
@@ -104,13 +105,14 @@ def _neighbours(bench: Bench, current: Attempt, changes: Mapping[str, Change]) -
 
 def _swapped(bench: Bench, current: Attempt, evidence: Evidence) -> Iterator[dict[str, Any]]:
     """Yield the values with a size that the message names replaced by another that it names: the two did not meet."""
-    nodes = dict(configs_in(current.config)) if current.config is not None else {}
+    nodes = dict(configs_in(current.config if current.config is not None else bench.template.config))
     numbers = [number for number in evidence.numbers if number > _NO_SIZE][:_MOST_NUMBERS]
     offered = 0
     for leaf in bench.template.leaves():
-        if leaf.node not in nodes or kind_of(leaf.name) not in _SIZES or leaf.path in bench.hints:
+        meant = kind_of(leaf.name) in _SIZES or leaf.name in evidence.said
+        if leaf.node not in nodes or not meant or leaf.path in bench.hints:
             continue
-        value = read(nodes[leaf.node], leaf.name)
+        value = current.values.get(leaf.path, read(nodes[leaf.node], leaf.name))
         for old, new in itertools.permutations(numbers, 2):
             if value == old and offered < _MOST_SUSPECTS:
                 offered += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,9 +12,14 @@ from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
 
 from autoreg.conformance.derive import repair
 from autoreg.conformance.derive.attempts import Attempt, Bench
+from autoreg.conformance.derive.depth import every_kind
 from autoreg.conformance.derive.derivation import Derivation, Field, Recipe
 from autoreg.conformance.derive.enrich import enrich
 from autoreg.conformance.derive.evidence import last_line
+from autoreg.conformance.derive.inputs.catalogue import forms_of
+from autoreg.conformance.derive.inputs.plan import parameters_of
+from autoreg.conformance.derive.inputs.search import for_any_batch
+from autoreg.conformance.derive.inputs.shown import shown
 from autoreg.conformance.derive.labels import labels_for
 from autoreg.conformance.derive.lighten import lighten
 from autoreg.conformance.derive.shrink import Change, Policy, shrink
@@ -48,19 +54,29 @@ def derive(
         DerivationError: nothing was found with which it runs.
     """
     _require_forward(model_class)
+    _require_makeable(model_class, input_hints)
     with offline(), quiet():
         try:
             template = template_of(default_config(config_class_for(model_class, config_class)))
         except Exception as error:
             raise _failure(model_class, error, "the default config was made") from error
         bench = Bench(model_class=model_class, template=template, hints=dict(config_hints or {}), extra=input_hints)
+        bench.auto_classes = tuple(auto_classes)
         bench, changes, best = _best(bench, start, _of_role(template, auto_classes))
         if not best.runs:
             raise _failure(model_class, best.error, _tried(bench.count)) from best.error
-        best = enrich(bench, lighten(bench, best, changes), changes)
+        best = _finished(bench, every_kind(bench, best, changes) if start is None else best, changes)
         assert best.plan is not None
         labels = labels_for(best.model, best.config, best.plan, auto_classes, extra=input_hints)
     return _derivation(bench, best, fields=tuple(_fields(changes, best, bench)), labels=labels)
+
+
+def _finished(bench: Bench, best: Attempt, changes: Mapping[str, Change]) -> Attempt:
+    """Return what runs made light, with every input that can be had, for any batch."""
+    best = enrich(bench, lighten(bench, best, changes), changes)
+    assert best.plan is not None
+    plan = for_any_batch(best.model, best.config, best.plan, extra=bench.extra)
+    return replace(best, plan=plan if bench.extra else shown(best.model, best.config, plan))
 
 
 def _require_forward(model_class: Any) -> None:
@@ -71,6 +87,22 @@ def _require_forward(model_class: Any) -> None:
             problem="it has no `forward`",
             advice="A class that only generates is checked through the classes it is made of.",
         )
+
+
+def _require_makeable(model_class: Any, input_hints: Callable[..., Mapping[str, Any]] | None) -> None:
+    """Raise where `forward` cannot do without an object of a class of the architecture's own, such as a session."""
+    module = sys.modules.get(model_class.__module__)
+    for name, parameter in () if input_hints else parameters_of(model_class).items():
+        given = parameter.annotation
+        kind: Any = getattr(module, given, None) if isinstance(given, str) else given
+        own = isinstance(kind, type) and kind.__module__ == model_class.__module__
+        if own and parameter.default is parameter.empty and not forms_of(name):
+            raise DerivationError(
+                subject=model_class.__name__,
+                tried="nothing was tried",
+                problem=f"its `forward` needs `{name}`, an object of {kind.__name__}",
+                advice="Make one in the hint `inputs` of `conformance`.",
+            )
 
 
 def _derivation(bench: Bench, best: Attempt, *, fields: tuple[Field, ...], labels: tuple[Recipe, ...]) -> Derivation:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from autoreg.conformance.derive.indexes import indexes, with_attention
 from autoreg.conformance.derive.inputs.facts import is_int, is_placeholder
 from autoreg.conformance.derive.kinds import kind_of
 from autoreg.conformance.derive.tree import Leaf, Template
@@ -20,6 +21,8 @@ __all__ = ["Change", "Policy", "shrink"]
 
 _MAIN_WIDTHS = ("hidden_size", "d_model", "n_embd", "embed_dim", "hidden_dim", "dim", "emb_dim", "hidden_sizes")
 _SMALL_WIDTH = 16
+# Shrunk even where the class leaves them at None and computes them: what it puts there follows no smaller field.
+_COMPUTED = frozenset({"image", "maps", "compression"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,6 +76,7 @@ class _Tree:
         factors: for each nested config by how much its other widths shrink.
         factor: by how much those do that belong to no stream.
         pictures: by how much images shrink.
+        maps: by how much maps with a place for each patch shrink.
     """
 
     leaves: tuple[Leaf, ...]
@@ -81,6 +85,7 @@ class _Tree:
     factors: Mapping[str, float]
     factor: float
     pictures: float
+    maps: float
 
     def width(self, node: str, value: int) -> int:
         if value <= _SMALL_WIDTH:
@@ -88,6 +93,10 @@ class _Tree:
         if value in self.streams:
             return self.streams[value]
         return _rounded(value * self.factors.get(node, self.factor), self.policy.unit)
+
+    def half(self, node: str, value: int) -> int:
+        stream = self.streams.get(2 * value)
+        return self.width(node, value) if stream is None else stream // 2
 
 
 def _rounded(value: float, unit: int) -> int:
@@ -115,7 +124,8 @@ def _tree(leaves: tuple[Leaf, ...], policy: Policy) -> _Tree:
     if policy.keep_head_dim:
         counts = [leaf.value for leaf in leaves if kind_of(leaf.name) == "heads" and is_int(leaf.value)]
         factor, streams, factors = min(policy.heads / max([policy.heads, *counts]), 1.0), {}, {}
-    return _Tree(leaves, policy, streams, factors, factor, _zoom(leaves, policy))
+    zoom = _zoom(leaves, policy)
+    return _Tree(leaves, policy, streams, factors, factor, zoom, _patches(leaves, zoom))
 
 
 def _zoom(leaves: tuple[Leaf, ...], policy: Policy) -> float:
@@ -126,6 +136,16 @@ def _zoom(leaves: tuple[Leaf, ...], policy: Policy) -> float:
             sides = leaf.value if isinstance(leaf.value, (list, tuple)) else [leaf.value]
             sizes += [side for side in sides if is_int(side)]
     return min(policy.image / max(sizes), 1.0) if sizes else 1.0
+
+
+def _patches(leaves: tuple[Leaf, ...], zoom: float) -> float:
+    """Return by how much the grid of patches shrinks with the image: not the same where patches do not fill it."""
+    patches = {leaf.node: leaf.value for leaf in leaves if leaf.name == "patch_size" and is_int(leaf.value)}
+    for leaf in leaves:
+        if kind_of(leaf.name) == "image" and is_int(leaf.value) and patches.get(leaf.node):
+            patch = patches[leaf.node]
+            return float(max(1, int(leaf.value * zoom) // patch) / max(1, leaf.value // patch))
+    return zoom
 
 
 def _power_of_two_below(value: float) -> float:
@@ -145,12 +165,16 @@ def shrink(template: Template, policy: Policy) -> dict[str, Change]:
             if change.value != change.default:
                 changes[change.path] = change
     changes.update(_tokens(tree, changes))
+    for leaf, numbers in indexes(template, {path: change.value for path, change in changes.items()}):
+        changes[leaf.path] = Change(path=leaf.path, kind="layers", default=leaf.value, value=numbers)
     return changes
 
 
 def _each(value: Any, shrink_one: Callable[[int], int]) -> Any:
     if isinstance(value, (list, tuple)):
         return type(value)(_each(item, shrink_one) for item in value)
+    if isinstance(value, dict):
+        return {key: _each(item, shrink_one) for key, item in value.items()}
     return shrink_one(value) if is_int(value) else value
 
 
@@ -158,7 +182,7 @@ def _shrink_node(tree: _Tree, members: list[Leaf]) -> Iterable[Change]:
     """Yield the changes of one config: counts first, then what follows from them."""
     policy, caps = tree.policy, _caps(tree, members[0].node)
     values: dict[str, Any] = {}
-    declared = {leaf.name: leaf for leaf in members if leaf.declared is not None}
+    declared = {leaf.name: leaf for leaf in members if leaf.declared is not None or kind_of(leaf.name) in _COMPUTED}
     for leaf in declared.values():
         kind = kind_of(leaf.name)
         if kind is not None and kind in caps:
@@ -166,6 +190,7 @@ def _shrink_node(tree: _Tree, members: list[Leaf]) -> Iterable[Change]:
     values.update(_key_value_heads(declared, values, policy))
     values.update(_head_dims(declared, values, keep=policy.keep_head_dim))
     values.update(_layer_lists(members, values))
+    values.update(_windows_of_pixels(declared))
     values.update(_rope(declared, values))
     for leaf in members:
         if leaf.name in values:
@@ -178,6 +203,8 @@ def _caps(tree: _Tree, node: str) -> Mapping[str, Callable[[int], int]]:
     policy = tree.policy
     return {
         "width": lambda n: tree.width(node, n),
+        "half": lambda n: tree.half(node, n),
+        "maps": lambda n: max(1, round(n * tree.maps)),
         "pinpoints": lambda n: max(1, round(n * tree.pictures)),
         "image_tokens": lambda n: min(n, policy.image_tokens),
         "experts": lambda n: min(n, policy.experts),
@@ -187,6 +214,7 @@ def _caps(tree: _Tree, node: str) -> Mapping[str, Callable[[int], int]]:
         "codebook": lambda n: min(n, 1 << (policy.vocabulary.bit_length() - 1)),
         "positions": lambda n: min(n, policy.positions),
         "window": lambda n: min(n, policy.window),
+        "compression": lambda n: min(n, policy.window),
         "state": lambda n: min(n, policy.state),
         "queries": lambda n: min(n, policy.queries),
         "frames": lambda n: min(n, policy.frames),
@@ -262,6 +290,14 @@ def _words(name: str) -> set[str]:
     return {word.removesuffix("s") for word in name.split("_")} | set(name.split("_"))
 
 
+def _windows_of_pixels(leaves: Mapping[str, Leaf]) -> dict[str, int]:
+    """Leave in a window that is measured in pixels the patches that are merged into one token."""
+    sides = [leaves[name].value for name in ("patch_size", "spatial_merge_size") if _has_int(leaves, name)]
+    window = leaves["window_size"].value if _has_int(leaves, "window_size") else 0
+    merged = math.prod(sides)
+    return {"window_size": merged} if len(sides) > 1 and merged and window and window % merged == 0 else {}
+
+
 def _layer_lists(members: list[Leaf], values: Mapping[str, Any]) -> dict[str, Any]:
     """Shorten the lists with an entry for each layer to a few layers that show every kind once."""
     counts = {leaf.name: leaf.value for leaf in members if kind_of(leaf.name) == "layers" and is_int(leaf.value)}
@@ -281,7 +317,7 @@ def _layer_lists(members: list[Leaf], values: Mapping[str, Any]) -> dict[str, An
         chosen = _representatives([leaf.value for leaf in lists], least=values.get(count_name, 2))
         for leaf in lists:
             kept = [values.get(leaf.name, leaf.value)[index] for index in chosen]
-            found[leaf.name] = type(leaf.value)(kept)
+            found[leaf.name] = type(leaf.value)(with_attention(leaf.name, kept))
         found[count_name] = len(chosen)
     return found
 

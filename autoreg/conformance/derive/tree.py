@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -29,6 +30,7 @@ _NATIVES = MappingProxyType(
         "decoder": "bert",
     }
 )
+_DEMANDED = re.compile(r"(\w+) must be (\d+), got")
 # Of the common ancestor: bookkeeping, or switches of what `forward` returns.
 _NOT_SIZES = frozenset(inspect.signature(PreTrainedConfig.__init__).parameters) - {"is_encoder_decoder"}
 
@@ -154,14 +156,33 @@ def default_config(config_class: Any) -> PreTrainedConfig:
     """Return a config with every default; its parts are small natives where the class does not say which."""
     try:
         plain: PreTrainedConfig = config_class()
-    except Exception:
+    except Exception as error:
         parts = {name: part for name in _parts(config_class) if (part := _native(name)) is not None}
         for given in (parts, {name: part.to_dict() for name, part in parts.items()}) if parts else ():
             with contextlib.suppress(Exception):
                 made: PreTrainedConfig = config_class(**given)
                 return made
+        demanded = _as_demanded(config_class, error)
+        if demanded is not None:
+            return demanded
         raise
     return plain
+
+
+def _as_demanded(config_class: Any, error: Exception) -> PreTrainedConfig | None:
+    """Return a config whose parts are as its class demands of them: `hidden_size must be 0, got 256`."""
+    for part in _parts(config_class):
+        given: dict[str, int] = {}
+        latest = error
+        while (missed := _DEMANDED.search(str(latest))) is not None and missed[1] not in given:
+            given[missed[1]] = int(missed[2])
+            try:
+                made: PreTrainedConfig = config_class(**{part: given})
+            except Exception as another:  # it may demand more than one thing
+                latest = another
+            else:
+                return made
+    return None
 
 
 def _parts(config_class: Any) -> list[str]:

@@ -11,7 +11,7 @@ from autoreg.conformance.derive.inputs import facts
 from autoreg.conformance.derive.inputs.draw import Draw
 from autoreg.conformance.derive.inputs.form import Form
 
-__all__ = ["FEATURES", "FRAME_LENGTHS", "FRAME_MASK", "SAMPLES", "SAMPLE_MASK", "SPECTROGRAM"]
+__all__ = ["FEATURES", "FRAME_LENGTHS", "FRAME_MASK", "FRAME_PADDING", "SAMPLES", "SAMPLE_MASK", "SPECTROGRAM"]
 
 _AUDIO = ("audio", "speech", "encoder", "codec")
 _MELS = ("num_mel_bins", "n_mels", "mel_bins", "input_feat_size", "feature_size", "input_feat_per_channel",
@@ -87,6 +87,10 @@ def _frames_bool_mask(draw: Draw, name: str) -> torch.Tensor:
     return _frames_mask(draw, name).bool()
 
 
+def _frames_padding(draw: Draw, name: str) -> torch.Tensor:
+    return ~_frames_bool_mask(draw, name)
+
+
 def _lengths(draw: Draw, name: str) -> torch.Tensor:
     return torch.full((draw.batch_size,), _frames(draw))
 
@@ -106,4 +110,5 @@ FEATURES = (
 SPECTROGRAM = (_mels_form, Form(make=_frames_last, kind="audio"))
 SAMPLE_MASK = (Form(make=_samples_mask, kind="mask"), Form(make=_samples_channel_mask, kind="mask"))
 FRAME_MASK = (Form(make=_frames_mask, kind="mask"), Form(make=_frames_bool_mask, kind="mask"))
+FRAME_PADDING = (Form(make=_frames_padding, kind="mask"),)
 FRAME_LENGTHS = (Form(make=_lengths, kind="index"),)

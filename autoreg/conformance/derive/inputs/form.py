@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from typing import Any
 
 from autoreg.conformance.derive.derivation import Input, Recipe
 from autoreg.conformance.derive.inputs.draw import Draw
 
-__all__ = ["Form"]
+__all__ = ["Form", "of_choices"]
+
+_CHOICES = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,3 +37,15 @@ class Form:
 
 def _made(draw: Draw, *, form: Form, name: str) -> Any:
     return form.make(draw, name)
+
+
+@lru_cache(maxsize=64)
+def of_choices(form: Form) -> Form:
+    """Return the form with a text for each choice of a row: `(batch, choices, length)`."""
+    length = None if form.length_axis is None else form.length_axis + 1
+    return replace(form, make=partial(_chosen, form=form), length_axis=length)
+
+
+def _chosen(draw: Draw, name: str, *, form: Form) -> Any:
+    rows = form.make(replace(draw, batch_size=_CHOICES * draw.batch_size), name)
+    return rows.unflatten(0, (draw.batch_size, _CHOICES))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
@@ -11,10 +11,11 @@ from typing import Any
 from autoreg.conformance.derive.derivation import Recipe
 from autoreg.conformance.derive.inputs.catalogue import SWITCHES, forms_of, modality_of
 from autoreg.conformance.derive.inputs.draw import Draw, Sizes
-from autoreg.conformance.derive.inputs.form import Form
+from autoreg.conformance.derive.inputs.form import Form, of_choices
+from autoreg.conformance.derive.inputs.generic import EMBEDDED
 from autoreg.conformance.derive.inputs.vision import PATCH_ROWS, PATCH_ROWS_MASK
 
-__all__ = ["Plan", "first_plan", "likeliest", "optional_modalities", "parameters_of"]
+__all__ = ["Plan", "first_plan", "forms_beside", "likeliest", "optional_modalities", "parameters_of"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,8 +83,15 @@ def parameters_of(model_class: Any) -> Mapping[str, inspect.Parameter]:
     }
 
 
-def first_plan(model_class: Any) -> Plan:
+def first_plan(model_class: Any, auto_classes: Sequence[str] = ()) -> Plan:
     """Return the most plausible plan: the required arguments, the main input, the mask and the decoder's ids."""
+    plan = _first_plan(model_class)
+    if "AutoModelForMultipleChoice" in auto_classes and "input_ids" in plan.forms:
+        return replace(plan, forms={name: of_choices(form) for name, form in plan.forms.items()})
+    return plan
+
+
+def _first_plan(model_class: Any) -> Plan:
     parameters = parameters_of(model_class)
     plan = Plan(forms={})
     for name, parameter in parameters.items():
@@ -99,8 +107,9 @@ def first_plan(model_class: Any) -> Plan:
         plan = plan.having(known[0], forms_of(known[0])[0], "the first argument") if known else plan
     if "input_ids" in plan.forms and "attention_mask" in parameters:
         plan = plan.having("attention_mask", forms_of("attention_mask")[0], "beside the ids")
-    if "decoder_input_ids" in parameters:
-        plan = plan.having("decoder_input_ids", forms_of("decoder_input_ids")[0], "the decoder's input")
+    for name in ("decoder_input_ids", "decoder_input_values"):
+        if name in parameters:
+            plan = plan.having(name, forms_of(name)[0], "the decoder's input")
     return plan
 
 
@@ -112,6 +121,20 @@ def likeliest(name: str, parameters: Mapping[str, inspect.Parameter]) -> tuple[F
     gridded = any("grid" in other and (other == "grid_thw" or "image" in other) for other in parameters)
     first = flat if gridded else rows if "spatial_shapes" in parameters else []
     return (*first, *(form for form in forms if form not in first))
+
+
+def forms_beside(name: str, plan: Plan) -> tuple[Form, ...]:
+    """Return the forms of an argument beside the others.
+
+    The mask that goes with ids is one of text; what goes with the sound of a decoder is a sequence like it, for
+    models that leave out what makes one of samples.
+    """
+    forms = forms_of(name)
+    if name == "input_values" and "decoder_input_values" in plan.forms:
+        return (EMBEDDED[0], *forms)
+    if name == "attention_mask" and "input_ids" in plan.forms:
+        return tuple(form for form in forms if form.length_axis is not None)
+    return forms
 
 
 def optional_modalities(model_class: Any, plan: Plan) -> list[str]:

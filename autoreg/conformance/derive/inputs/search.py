@@ -6,17 +6,17 @@ import heapq
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from autoreg.conformance.derive.evidence import Evidence, evidence_of
 from autoreg.conformance.derive.inputs.catalogue import forms_of, modality_of
-from autoreg.conformance.derive.inputs.facts import configs_in, is_int, read
-from autoreg.conformance.derive.inputs.plan import Plan, likeliest, parameters_of
+from autoreg.conformance.derive.inputs.facts import configs_in, image_size, is_int, read
+from autoreg.conformance.derive.inputs.plan import Plan, forms_beside, likeliest, parameters_of
 from autoreg.conformance.derive.trial import Outcome, run
 
-__all__ = ["Found", "search"]
+__all__ = ["Found", "for_any_batch", "search"]
 
 _USUAL: Mapping[str, tuple[int, ...]] = MappingProxyType(
     {
@@ -77,12 +77,12 @@ def search(
         config: what the inputs must fit.
         start: the first plan.
         runs: how many runs may be made.
-        seconds: how long they may take.
+        seconds: how long they may compute.
         keep: an argument that must not be given up.
         settled: arguments whose form is known to be right.
         extra: from (config, batch size, length, seed) to arguments that the author gives.
     """
-    hunt = _Hunt(model=model, config=config, extra=extra, runs=runs, deadline=time.monotonic() + seconds)
+    hunt = _Hunt(model=model, config=config, extra=extra, runs=runs, deadline=time.thread_time() + seconds)
     best = hunt.run(start)
     while hunt.queue and best.outcome.error is not None and not hunt.over():
         current = hunt.pop()
@@ -101,6 +101,26 @@ def search(
     return best
 
 
+def for_any_batch(model: Any, config: Any, plan: Plan, *, extra: Extra | None = None) -> Plan:
+    """Return the plan with other sizes, where it is for them that a single row does not run.
+
+    One row of a small image may be normalised away: it leaves a single value for each channel.
+    """
+    hunt = _Hunt(model=model, config=config, extra=extra, runs=10, deadline=time.thread_time() + 2, rows=(1,))
+    if hunt.run(plan).outcome.error is None:
+        return plan
+    hunt.rows = (1, 3)
+    sides = tuple(times * _side(config, plan) for times in (2, 3, 5))
+    for other in _sized(plan, {"image": sides, "frames": _USUAL["frames"]}):
+        if not hunt.over() and hunt.run(other).outcome.error is None:
+            return other
+    return plan
+
+
+def _side(config: Any, plan: Plan) -> int:
+    return plan.sizes.image or max(image_size(config))
+
+
 @dataclass(kw_only=True)
 class _Hunt:
     """The plans that were run, and those whose neighbours are still to be tried, the one that got furthest first."""
@@ -110,12 +130,13 @@ class _Hunt:
     extra: Extra | None
     runs: int
     deadline: float
+    rows: tuple[int, ...] = (2,)
     seen: set[Any] = field(default_factory=set)
     queue: list[tuple[int, int, Found]] = field(default_factory=list)
     pushed: int = 0
 
     def over(self) -> bool:
-        return len(self.seen) >= self.runs or time.monotonic() > self.deadline
+        return len(self.seen) >= self.runs or time.thread_time() > self.deadline
 
     def run(self, plan: Plan) -> Found:
         self.seen.add(plan.key)
@@ -131,10 +152,17 @@ class _Hunt:
         return heapq.heappop(self.queue)[2]
 
     def _outcome(self, plan: Plan) -> Outcome:
+        for count in self.rows:
+            outcome = self._outcome_of(plan, count)
+            if outcome.error is not None:
+                break
+        return outcome
+
+    def _outcome_of(self, plan: Plan, count: int) -> Outcome:
         try:
-            inputs = plan.make(self.config)
+            inputs = plan.make(self.config, batch_size=count)
             if self.extra is not None:
-                inputs.update(self.extra(self.config, 2, plan.sizes.length, 0))
+                inputs.update(self.extra(self.config, count, plan.sizes.length, 0))
         except Exception as error:  # a form that does not go with this config
             return Outcome(error=error, modules=-1)
         return run(self.model, inputs)
@@ -151,6 +179,7 @@ def _neighbours(model: Any, config: Any, found: Found, fixed: tuple[str | None, 
     endings = tuple(f"_{name}" for name in evidence.lines if "_" in name and name in parameters)
     mentioned += [name for name in parameters if endings and name.endswith(endings) and name not in mentioned]
     yield from _counts(config, plan, evidence)
+    yield from _larger(config, plan, evidence)
     for name in mentioned:
         if name not in plan.forms and not (name == "inputs_embeds" and "input_ids" in plan.forms):
             for form in likeliest(name, parameters)[:2]:
@@ -159,13 +188,29 @@ def _neighbours(model: Any, config: Any, found: Found, fixed: tuple[str | None, 
     ordered = [name for name in mentioned if name in plan.forms and name not in settled]
     ordered += [name for name in plan.forms if name not in ordered and name not in settled]
     for name in ordered:
-        for form in forms_of(name):
+        for form in forms_beside(name, plan):
             if form is not plan.forms[name]:
                 yield plan.having(name, form)
+    yield from _together(plan, ordered)
     yield from _sized(plan, {**_USUAL, "features": (*_scaled(evidence.numbers), *_USUAL["features"])})
     for name in ordered:
         if name != keep and parameters[name].default is not parameters[name].empty and len(plan.forms) > 1:
             yield plan.without(name)
+
+
+def _larger(config: Any, plan: Plan, evidence: Evidence) -> Iterator[Plan]:
+    """Yield the plan with larger images, where the error says that they are too small."""
+    if "small" in evidence.said:
+        side = _side(config, plan)
+        yield from _sized(plan, {"image": (2 * side, 4 * side)})
+
+
+def _together(plan: Plan, names: list[str]) -> Iterator[Plan]:
+    """Yield the plan with all series and their masks in their next forms: the one channel that they have given up."""
+    series = {name: forms_of(name) for name in names if plan.forms[name].kind in ("series", "mask")}
+    moved = {name: forms[1] for name, forms in series.items() if len(forms) > 1 and plan.forms[name] is forms[0]}
+    if len(moved) > 1 and any(plan.forms[name].kind == "series" for name in moved):
+        yield replace(plan, forms={**plan.forms, **moved})
 
 
 def _counts(config: Any, plan: Plan, evidence: Evidence) -> Iterator[Plan]:

@@ -18,6 +18,7 @@ __all__ = [
     "EMBEDDED",
     "ENDED",
     "IDS",
+    "IMAGE_ATTENTION",
     "MASK",
     "MODALITIES",
     "POSITIONS",
@@ -75,6 +76,12 @@ def _decoder_mask(draw: Draw, name: str) -> torch.Tensor:
     return torch.ones(draw.batch_size, draw.length, dtype=torch.long)
 
 
+def _image_attention(draw: Draw, name: str) -> torch.Tensor:
+    """Return which of its images a token sees: all of them."""
+    images = draw.sizes.clip or facts.number(draw.config, ("num_frames", "frames_per_clip"), 2)
+    return torch.ones(draw.batch_size, len(draw.layout), images, dtype=torch.long)
+
+
 def _zeros(draw: Draw, name: str) -> torch.Tensor:
     return torch.zeros(draw.batch_size, len(draw.layout), dtype=torch.long)
 
@@ -113,6 +120,7 @@ CODES = (
     Form(make=_codes_first, kind="ids", length_axis=2),
     Form(make=_codes_flat, kind="ids", batch_axis=None, length_axis=1),
 )
+IMAGE_ATTENTION = Form(make=_image_attention, kind="mask", length_axis=1)
 MASK = Form(make=_mask, kind="mask", length_axis=1)
 DECODER_MASK = Form(make=_decoder_mask, kind="mask", length_axis=1)
 ZEROS = Form(make=_zeros, kind="index", length_axis=1)

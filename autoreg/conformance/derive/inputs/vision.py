@@ -11,12 +11,14 @@ from autoreg.conformance.derive.inputs.form import Form
 __all__ = [
     "GRID",
     "IMAGE_MASK",
+    "MERGES",
     "PATCHES",
     "PATCH_MASK",
     "PATCH_POSITIONS",
     "PATCH_ROWS",
     "PATCH_ROWS_MASK",
     "PIXELS",
+    "PLACED_PATCHES",
     "SHAPES",
     "SIZES",
     "VIDEOS",
@@ -24,6 +26,7 @@ __all__ = [
 ]
 
 _VISION = ("vision", "image", "visual", "backbone", "encoder", "video")
+_MERGES = ("spatial_merge_size", "merge_size", "merge_kernel_size", "adapter_merge_size")
 _CHANNELS = ("num_channels", "in_channels", "in_chans", "input_channels", "image_channels", "num_image_channels")
 
 
@@ -69,9 +72,7 @@ def _channels_last(draw: Draw, name: str) -> torch.Tensor:
 
 def _side(draw: Draw) -> int:
     """Return the side of the grid of patches: two of what the model merges into one token."""
-    merge = facts.number(
-        draw.config, ("spatial_merge_size", "merge_size", "merge_kernel_size", "adapter_merge_size"), 1
-    )
+    merge = facts.number(draw.config, _MERGES, 1)
     return max(2 * merge, 4)
 
 
@@ -93,6 +94,15 @@ def _pictured_patches(draw: Draw, name: str) -> torch.Tensor:
 def _patch_rows(draw: Draw, name: str) -> torch.Tensor:
     width = _channels(draw) * _patch(draw) ** 2
     return draw.normal(name, (draw.batch_size, _side(draw) ** 2, width))
+
+
+def _placed_patches(draw: Draw, name: str) -> torch.Tensor:
+    """Return patches with the row and the column of each in front; zero is for padding."""
+    width = facts.number(draw.config, ("patch_embed_hidden_size",), _channels(draw) * _patch(draw) ** 2, _VISION)
+    side = _side(draw)
+    drawn = draw.normal(name, (draw.batch_size, side**2, 2 + width))
+    drawn[..., 0], drawn[..., 1] = 1 + torch.arange(side**2) // side, 1 + torch.arange(side**2) % side
+    return drawn
 
 
 def _embedded_patches(draw: Draw, name: str) -> torch.Tensor:
@@ -147,12 +157,17 @@ def _patch_positions(draw: Draw, name: str) -> torch.Tensor:
     return torch.cartesian_prod(side, side).expand(draw.batch_size, -1, -1).contiguous()
 
 
+def _merges(draw: Draw, name: str) -> torch.Tensor:
+    return torch.full((draw.batch_size,), facts.number(draw.config, _MERGES, 1))
+
+
 def _tuple_sizes(draw: Draw, name: str) -> list[tuple[int, int]]:
     return [draw.image] * draw.batch_size
 
 
 _pixels = Form(make=_image, kind="pixels")
 PATCHES = Form(make=_patches, kind="pixels", batch_axis=None)
+PLACED_PATCHES = (Form(make=_placed_patches, kind="pixels"),)
 _video = Form(make=_clip_first, kind="pixels")
 PATCH_ROWS = Form(make=_patch_rows, kind="pixels")
 PIXELS = (
@@ -177,6 +192,7 @@ SIZES = (
     Form(make=_flat_grid, kind="index"),
     Form(make=_tuple_sizes, kind="index"),
 )
+MERGES = (Form(make=_merges, kind="index"),)
 SHAPES = (Form(make=_flat_grid, kind="index"), Form(make=_sizes, kind="index"), Form(make=_grid, kind="index"))
 PATCH_ROWS_MASK = Form(make=_patch_rows_mask, kind="mask")
 IMAGE_MASK = (
