@@ -188,13 +188,19 @@ if TYPE_CHECKING:
     from autoreg.errors import CheckpointNotFoundError as CheckpointNotFoundError
     from autoreg.errors import ConflictError as ConflictError
     from autoreg.errors import DeclarationError as DeclarationError
+    from autoreg.errors import IncompleteCheckpointError as IncompleteCheckpointError
+    from autoreg.errors import IntegrityError as IntegrityError
     from autoreg.errors import PluginError as PluginError
     from autoreg.errors import RemoteCodeError as RemoteCodeError
+    from autoreg.errors import SaveError as SaveError
     from autoreg.errors import StrictError as StrictError
     from autoreg.errors import UnknownArchitectureError as UnknownArchitectureError
+    from autoreg.errors import UnsafeCheckpointError as UnsafeCheckpointError
     from autoreg.hookspecs import hookimpl as hookimpl
     from autoreg.runtime import activate as activate
     from autoreg.runtime import isolated as isolated
+    from autoreg.runtime import provenance as provenance
+    from autoreg.saving import save_pretrained as save_pretrained
 
     __version__: str
 
@@ -207,13 +213,19 @@ _HOME = {
     "ClassRef": "architecture",
     "ConflictError": "errors",
     "DeclarationError": "errors",
+    "IncompleteCheckpointError": "errors",
+    "IntegrityError": "errors",
     "PluginError": "errors",
     "RemoteCodeError": "errors",
+    "SaveError": "errors",
     "StrictError": "errors",
     "UnknownArchitectureError": "errors",
+    "UnsafeCheckpointError": "errors",
     "activate": "runtime",
     "hookimpl": "hookspecs",
     "isolated": "runtime",
+    "provenance": "runtime",
+    "save_pretrained": "saving",
 }
 
 __all__ = [
@@ -225,14 +237,20 @@ __all__ = [
     "ClassRef",
     "ConflictError",
     "DeclarationError",
+    "IncompleteCheckpointError",
+    "IntegrityError",
     "PluginError",
     "RemoteCodeError",
+    "SaveError",
     "StrictError",
     "UnknownArchitectureError",
+    "UnsafeCheckpointError",
     "__version__",
     "activate",
     "hookimpl",
     "isolated",
+    "provenance",
+    "save_pretrained",
 ]
 
 

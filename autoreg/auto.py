@@ -11,13 +11,24 @@ Depth: classes.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
 from autoreg import bridge, natives, runtime
 from autoreg.architecture import Architecture, ClassRef
-from autoreg.checkpoint import ConfigFile, read_config
+from autoreg.checkpoint import (
+    ConfigFile,
+    check_fields,
+    check_names,
+    fields_of_class,
+    provenance,
+    read_config,
+    read_json,
+    reading,
+    taken_by_class,
+)
 from autoreg.discovery import CLAIMS
 from autoreg.errors import (
     AutoregError,
@@ -77,11 +88,15 @@ class _Request:
     def _choose(self) -> Choice | None:
         if self.model_type is not None and bridge.registered_by_user(self.model_type):
             return None
-        architectures = self.file.architectures if self.file else getattr(self.given, "architectures", None) or ()
-        choice = self.runtime.owner(self.model_type, architectures)
+        choice = self.runtime.owner(self.model_type, self.architectures)
         if choice is None and self._unheard_of() and self.runtime.rescan():
-            choice = self.runtime.owner(self.model_type, architectures)
+            choice = self.runtime.owner(self.model_type, self.architectures)
         return choice
+
+    @property
+    def architectures(self) -> tuple[str, ...]:
+        """The names of the classes that the checkpoint says it was saved by."""
+        return self.file.architectures if self.file else tuple(getattr(self.given, "architectures", None) or ())
 
     def _unheard_of(self) -> bool:
         return self.file is not None and bool(self.model_type) and not bridge.has_model_type(str(self.model_type))
@@ -94,6 +109,23 @@ class _Request:
         if self.choice.offer is not None and self.choice.offer.group != CLAIMS:
             self.runtime.prepare(architecture.model_type)
         return architecture
+
+    def check_config(self, architecture: Architecture) -> None:
+        """Compare the config.json of a plugin's checkpoint with the fields and methods of the plugin's config class."""
+        if self.file is None or architecture.config is None:
+            return
+        config: Any = self.runtime.bridge.classes.load(architecture.model_type, architecture.config)
+        known = fields_of_class(config)
+        own = {**dict.fromkeys(_written(config), Any), **known}
+        check_names(self.file.fields, file=self.file.file, taken=taken_by_class(config), own=own)
+        for remark in check_fields(self.file.fields, own, file=self.file.file):
+            self.runtime.warn(remark)
+        saved_with = provenance.read(self.file.fields)
+        if saved_with is not None and self.choice is not None and self.choice.offer is not None:
+            offer = self.choice.offer
+            outside = provenance.outside(saved_with, offer.version, distribution=offer.distribution)
+            if outside:
+                self.runtime.warn(f"{self.file.file}: {outside}")
 
     def settle_trust(self) -> None:
         """Let code from the checkpoint run only where the caller said so and no plugin owns the checkpoint."""
@@ -130,7 +162,34 @@ class _Request:
             return self.runtime.unknown(str(self.model_type), file=self.file.file, requires=self.file.requires)
         if self.file is None and self.auto_class not in _FIELDS and os.path.isdir(self.source or ""):
             return _no_config(os.fspath(self.source))
+        return _out_of_reach(str(self.source), error) if self.file is None else _invalid(self.file, error)
+
+
+def _out_of_reach(source: str, error: Exception) -> CheckpointNotFoundError | None:
+    """Return the error with the repository's name where transformers says only that nobody answered."""
+    if not isinstance(error, OSError) or source in str(error) or "couldn't connect" not in str(error):
         return None
+    problem = f"the hub cannot be reached, and it is not in the cache.\n{str(error).splitlines()[0]}"
+    advice = "See to the connection, or give the path of a folder."
+    return CheckpointNotFoundError(file=source, problem=problem, advice=advice)
+
+
+def _invalid(file: ConfigFile, error: Exception) -> CheckpointError | None:
+    """Return the error with the file's name for what the config class itself refused."""
+    from huggingface_hub.errors import StrictDataclassError
+
+    if not isinstance(error, StrictDataclassError):
+        return None
+    problem = f"its config class refuses what it says.\n{error}"
+    return CheckpointError(file=file.file, problem=problem, advice="Correct the file, or save or download it again.")
+
+
+def _written(config: Any) -> Iterable[str]:
+    """Return the names that the class's own configs write beside its fields."""
+    try:
+        return config().to_dict()  # type: ignore[no-any-return]
+    except Exception:  # not every class has a default for every field
+        return ()
 
 
 def no_head(auto_class: str, architecture: Architecture, choice: Choice | None, *, source: str = "") -> AutoregError:
@@ -162,9 +221,30 @@ def _no_config(folder: str) -> CheckpointNotFoundError:
     listed = ", ".join([*held[:shown], *(["…"] if len(held) > shown else [])]) or "nothing"
     return CheckpointNotFoundError(
         file=folder,
-        problem="the folder has no config.json.",
+        problem="the folder has no config.json that is a file."
+        if "config.json" in held
+        else "the folder has no config.json.",
         advice=f"It holds {listed}. Point to the folder that save_pretrained wrote.",
     )
+
+
+_BESIDE = ("generation_config.json", "tokenizer_config.json", "preprocessor_config.json", "processor_config.json")
+
+
+@contextmanager
+def _held(source: Any, options: Mapping[str, Any]) -> Iterator[None]:
+    """Let no other process replace the files of a local folder in the block, and see that its JSON can be read."""
+    folder = (
+        os.path.join(source or "", options.get("subfolder") or "") if isinstance(source, (str, os.PathLike)) else ""
+    )
+    if not os.path.isdir(folder):
+        yield
+        return
+    with reading(folder):
+        for name in _BESIDE:
+            if os.path.lexists(file := os.path.join(folder, name)):
+                read_json(file)
+        yield
 
 
 class _Face:
@@ -181,24 +261,27 @@ class _Face:
             RemoteCodeError: only code from the checkpoint could load it, and that was not allowed.
             CheckpointError: config.json is missing or cannot be right.
         """
-        request = _Request(cls.__name__, pretrained_model_name_or_path, kwargs)
-        architecture = request.architecture()
-        cls._check(request)
-        request.settle_trust()
-        with runtime.loading(request.choice):
-            try:
-                return cls._load(request, architecture, inputs)
-            except AutoregError:
-                raise
-            except Exception as error:
-                explained = request.explain(error)
-                if explained is None:
+        with _held(pretrained_model_name_or_path, kwargs):
+            request = _Request(cls.__name__, pretrained_model_name_or_path, kwargs)
+            architecture = request.architecture()
+            cls._check(request, architecture)
+            request.settle_trust()
+            with runtime.loading(request.choice):
+                try:
+                    return cls._load(request, architecture, inputs)
+                except AutoregError:
                     raise
-                raise explained from error
+                except Exception as error:
+                    explained = request.explain(error)
+                    if explained is None:
+                        raise
+                    raise explained from error
 
     @classmethod
-    def _check(cls, request: _Request) -> None:
+    def _check(cls, request: _Request, architecture: Architecture | None) -> None:
         request.check_known()
+        if architecture is not None:
+            request.check_config(architecture)
 
     @classmethod
     def _load(cls, request: _Request, architecture: Architecture | None, inputs: tuple[Any, ...]) -> Any:
@@ -232,7 +315,31 @@ class _ConfigFace(_Face):
 
 class _ModelFace(_Face):
     @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, *inputs: Any, **kwargs: Any) -> Any:
+        """Load from a folder or a hub id, as the class of the same name in transformers does. Depth: classes.
+
+        Beyond transformers' keywords it takes `strict`, `verify`, `isolate` and `allow_pickle` (`loading.Wishes`).
+
+        Raises:
+            IncompleteCheckpointError: the weights in the files are not those of the class.
+            IntegrityError: a weight file is not the one that the manifest describes.
+            UnsafeCheckpointError: the weights are pickled, or code lies elsewhere.
+            CheckpointError: a file cannot be what it should be, or the model is left with a hole.
+            UnknownArchitectureError, ConflictError, PluginError, RemoteCodeError: as for every Auto class.
+        """
+        with runtime.turn():  # before the folder is held: a save holds the folder without waiting for a turn
+            return super().from_pretrained(pretrained_model_name_or_path, *inputs, **kwargs)
+
+    @classmethod
     def _load(cls, request: _Request, architecture: Architecture | None, inputs: tuple[Any, ...]) -> Any:
+        from autoreg.loading import Load, Wishes  # torch, which a tokenizer does not need
+
+        wishes = Wishes.take(request.options)
+        load = Load(request.source, request.options, saved=request.architectures, wishes=wishes)
+        return load.run(lambda: cls._loaded(request, architecture, inputs))
+
+    @classmethod
+    def _loaded(cls, request: _Request, architecture: Architecture | None, inputs: tuple[Any, ...]) -> Any:
         if architecture is None:
             request.runtime.warn_of_override(bridge.overriding_class(cls, request.model_type), request.model_type)
             return cls._inherited(request.source, *inputs, **request.options)
@@ -269,7 +376,8 @@ class _ModelFace(_Face):
             target = cls._claiming(request.runtime, architecture, request.choice)
         elif architecture is not None:
             request.check_head(cls, architecture)
-        return target._inherited_from_config(config, **request.options)
+        with runtime.turn():
+            return target._inherited_from_config(config, **request.options)
 
     @classmethod
     def _inherited_from_config(cls, config: Any, **options: Any) -> Any:
@@ -302,7 +410,7 @@ class _BackboneFace(_ModelFace):
 
 class _ProcessingFace(_Face):
     @classmethod
-    def _check(cls, request: _Request) -> None:
+    def _check(cls, request: _Request, architecture: Architecture | None) -> None:
         """Raise nothing: a tokenizer loads by its own files, beside a config that nobody knows."""
 
     @classmethod

@@ -17,7 +17,7 @@ from autoreg import discovery, natives
 from autoreg.architecture import check_model_type
 from autoreg.checkpoint import ConfigFile, read_config
 from autoreg.discovery import CLAIMS, Broken, Declared, Offer
-from autoreg.errors import AutoregError, DeclarationError, sentence
+from autoreg.errors import AutoregError, CheckpointNotFoundError, DeclarationError, sentence
 from autoreg.registry import NATIVE, Choice, Registry, unknown_switches
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ def explain(runtime: Runtime, subject: str) -> Explanation:
     if not os.path.exists(subject) and (subject in runtime.types or subject in natives.model_types()):
         return _explain_choice(runtime, subject, model_type=subject)
     try:
-        file = read_config(subject, {"local_files_only": True})
+        file = _without_asking(subject)
         misspelt = "/" not in subject and bool(runtime.types.near(subject))
         if file is None and not misspelt:  # a misspelt model type is no reason to ask the hub
             file = read_config(subject, {})
@@ -164,6 +164,13 @@ def explain(runtime: Runtime, subject: str) -> Explanation:
     if file is None:
         return Explanation(subject=subject, problem=_nothing_there(runtime, subject))
     return _explain_file(runtime, subject, file)
+
+
+def _without_asking(subject: str) -> ConfigFile | None:
+    try:
+        return read_config(subject, {"local_files_only": True})
+    except CheckpointNotFoundError:
+        return None  # what reads like a folder here may yet be a repository on the hub
 
 
 def _nothing_there(runtime: Runtime, subject: str) -> str:
@@ -403,13 +410,18 @@ def _class_findings(runtime: Runtime) -> Iterator[Finding]:
             declared = runtime.declare(offer) if runtime.types.choose(offer.name).offer is offer else None
             if isinstance(declared, Declared):
                 yield from _load_all(runtime, offer, declared.architecture)
-        for missing in runtime.bridge.unknown:
-            yield Finding(
-                severity="warning",
-                subject="transformers",
-                problem=f"{missing} is not what autoreg knows; architectures are registered one by one instead.",
-                mend="pip install --upgrade autoreg",
-            )
+        consequences = {
+            "architectures are registered one by one instead": runtime.bridge.unknown,
+            "weight files are not looked over before they are loaded": runtime.bridge.unseen,
+        }
+        for consequence, missing in consequences.items():
+            for name in missing:
+                yield Finding(
+                    severity="warning",
+                    subject="transformers",
+                    problem=f"{name} is not what autoreg knows; {consequence}.",
+                    mend="pip install --upgrade autoreg",
+                )
         for model_type, winner in bridge.overridden_types():
             yield Finding(
                 severity="warning",

@@ -34,6 +34,7 @@ __all__ = [
     "contributed_checks",
     "declare",
     "installed_version",
+    "metadata_file",
     "missing_classes",
     "scan",
     "trusted_path",
@@ -182,6 +183,13 @@ def installed_version(name: str) -> str:
         return _metadata(importlib.metadata.distribution(name))[1]
     except importlib.metadata.PackageNotFoundError:
         return ""
+
+
+def metadata_file(offer: Offer, name: str) -> str:
+    """Return a file of the metadata of the offer's distribution, empty where it has none. Depth: metadata."""
+    found = importlib.metadata.distributions(name=offer.distribution, path=[offer.location])
+    # Of several (what an interrupted install left) the one that the offer came from.
+    return next((_text(each, name) for each in found if _metadata(each)[1] == offer.version), "")
 
 
 def _offers(

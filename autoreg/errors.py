@@ -18,12 +18,16 @@ __all__ = [
     "ConflictError",
     "DeclarationError",
     "DerivationError",
+    "IncompleteCheckpointError",
+    "IntegrityError",
     "MismatchError",
     "NotApplicableError",
     "PluginError",
     "RemoteCodeError",
+    "SaveError",
     "StrictError",
     "UnknownArchitectureError",
+    "UnsafeCheckpointError",
 ]
 
 
@@ -59,6 +63,11 @@ def _rebuild(kind: type[_Error], fields: dict[str, Any]) -> _Error:
 
 def _lines(*parts: str) -> str:
     return "\n".join(part for part in parts if part)
+
+
+def _named(what: str, names: tuple[str, ...]) -> str:
+    """Return a line with the names, in full: the reader has to find each of them."""
+    return f"  {len(names)} {what}: {', '.join(names)}" if names else ""
 
 
 def sentence(text: str) -> str:
@@ -251,8 +260,8 @@ class RemoteCodeError(AutoregError, ValueError):
             )
         return _lines(
             what,
-            "Install a plugin that has this architecture, or, if you have read the code and trust it,"
-            " pass trust_remote_code=True.",
+            "Install a plugin that has this architecture, make one of the code to read it first"
+            f" (`autoreg adopt {self.source}`), or, if you have read it and trust it, pass trust_remote_code=True.",
         )
 
 
@@ -263,23 +272,93 @@ class CheckpointError(AutoregError, ValueError):
         file: the file at fault, or the path or hub id where there is no file.
         problem: what is wrong, as a sentence.
         advice: what to do next.
+        part: the tensor or the config field at fault; empty where it is the whole file.
+        expected, found: what should be there and what is; empty where the problem says it.
     """
 
     file: str
     problem: str
     advice: str
+    part: str
+    expected: str
+    found: str
 
-    def __init__(self, *, file: str, problem: str, advice: str) -> None:
-        super().__init__(file=file, problem=problem, advice=advice)
+    def __init__(
+        self, *, file: str, problem: str, advice: str, part: str = "", expected: str = "", found: str = ""
+    ) -> None:
+        super().__init__(file=file, problem=problem, advice=advice, part=part, expected=expected, found=found)
 
     def __str__(self) -> str:
-        return _lines(f"{self.file}: {self.problem}", self.advice)
+        place = f"{self.file}, {self.part}" if self.part else self.file
+        compared = f"Expected {self.expected}, found {self.found}." if self.expected else ""
+        return _lines(f"{place}: {self.problem}", compared, self.advice)
 
 
 class CheckpointNotFoundError(CheckpointError, OSError):
     """Nothing is there: a path that does not exist, or a folder without the file that is needed."""
 
     def __new__(cls, **fields: Any) -> CheckpointNotFoundError:
+        """Make an OSError: of the two parents in C, Python would find ValueError's way, which cannot."""
+        return OSError.__new__(cls)
+
+
+class IncompleteCheckpointError(CheckpointError):
+    """The weights in the files are not the weights of the class that is being loaded.
+
+    Attributes:
+        missing: names of the model that no file has.
+        unexpected: names in the files that the model does not have.
+        mismatched: `(name, shape in the file, shape in the model)` of those that do not fit.
+        untied: names that the config ties and the files tell apart.
+    """
+
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+    mismatched: tuple[tuple[str, str, str], ...]
+    untied: tuple[tuple[str, str], ...]
+
+    def __init__(
+        self,
+        *,
+        file: str,
+        problem: str,
+        advice: str,
+        missing: tuple[str, ...] = (),
+        unexpected: tuple[str, ...] = (),
+        mismatched: tuple[tuple[str, str, str], ...] = (),
+        untied: tuple[tuple[str, str], ...] = (),
+    ) -> None:
+        super().__init__(file=file, problem=problem, advice=advice)
+        self.missing, self.unexpected, self.mismatched, self.untied = missing, unexpected, mismatched, untied
+
+    def __str__(self) -> str:
+        sizes = (f"{name}: {stored} in the file, {wanted} in the model" for name, stored, wanted in self.mismatched)
+        ties = (f"{one} and {other}" for one, other in self.untied)
+        return _lines(
+            f"{self.file}: {self.problem}",
+            _named("in the model and in no file", self.missing),
+            _named("in the files and not in the model", self.unexpected),
+            _named("of another shape", tuple(sizes)),
+            _named("tied by the config and different in the files", tuple(ties)),
+            self.advice,
+        )
+
+
+class IntegrityError(CheckpointError):
+    """A file is not the file that the manifest describes: changed, cut short or replaced since it was saved."""
+
+
+class UnsafeCheckpointError(CheckpointError):
+    """Loading the checkpoint would run code, or read files that are not its own."""
+
+
+class SaveError(CheckpointError, OSError):
+    """Nothing was saved; what was in the folder before is there as it was.
+
+    Where the disk fails while files are put in place, the text says so: the next load or save finishes that.
+    """
+
+    def __new__(cls, **fields: Any) -> SaveError:
         """Make an OSError: of the two parents in C, Python would find ValueError's way, which cannot."""
         return OSError.__new__(cls)
 

@@ -6,6 +6,7 @@ Here the registry, discovery and the bridge meet. Everything that a process reme
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import sys
@@ -18,8 +19,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from autoreg import discovery, natives
-from autoreg.bridge import Bridge, register, snapshot
+from autoreg.bridge import Bridge, Observer, register, snapshot
 from autoreg.checkpoint import read_config
+from autoreg.checkpoint.provenance import Provenance, made
 from autoreg.discovery import Broken, Declared, Offer
 from autoreg.errors import (
     AutoregWarning,
@@ -33,7 +35,7 @@ from autoreg.registry import NATIVE, Choice, Registry, Switches, unknown_switche
 if TYPE_CHECKING:
     from autoreg.architecture import Architecture, ClassRef
 
-__all__ = ["Runtime", "activate", "current", "isolated"]
+__all__ = ["Runtime", "activate", "current", "isolated", "provenance"]
 
 # By-name look-ups of these kinds reach plugins that nobody has used yet; any other name only those in use, since
 # many libraries probe `transformers` for names, and that must not load every plugin's declaration.
@@ -245,6 +247,14 @@ class Runtime:
         named = auto_class or (config.auto_class_of(reference) if config else "")
         return RemoteCodeError(source=str(source), auto_class=named, reference=reference, owner=owner)
 
+    def loads(self) -> bool:
+        """Say whether this thread is inside a `from_pretrained` of autoreg's own."""
+        return _inside.get()
+
+    def observer(self) -> Observer | None:
+        """Return who looks over the load that this thread is in, if it is one of autoreg's."""
+        return _observer.get()
+
     def owner(self, model_type: str | None, architectures: Iterable[str]) -> Choice | None:
         """Return the choice of the plugin that owns a checkpoint with these two fields, if one does."""
         for name in architectures:
@@ -349,20 +359,35 @@ class Runtime:
             self.bridge.install()
 
 
+_LOG = logging.getLogger("autoreg")
 _OURS = {"autoreg", "transformers", "contextlib", "functools"}
 _LOCK = threading.RLock()
 _importing: ContextVar[tuple[str, ...]] = ContextVar("the model types whose plugins are being imported", default=())
 _loading: ContextVar[Choice | None] = ContextVar("the owner of the checkpoint that is being loaded", default=None)
+_inside: ContextVar[bool] = ContextVar("whether this thread loads through autoreg", default=False)
+_observer: ContextVar[Observer | None] = ContextVar("who looks over the load of this thread", default=None)
 
 
 class _Process:
-    """What is global to the process: the current runtime."""
+    """What is global to the process: the current runtime, and whose turn it is to load."""
 
     def __init__(self) -> None:
         self.runtime = Runtime()
+        self.turn = threading.RLock()
+        self.depth = 0
+
+    def forked(self) -> None:
+        """Let nobody have the turn in a child, and undo what the load of a thread that it lacks had swapped."""
+        interrupted = not self.turn.acquire(blocking=False)
+        self.turn = threading.RLock()
+        self.depth = 0
+        if interrupted:
+            self.runtime.bridge.originals.heal()
 
 
 _PROCESS = _Process()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_PROCESS.forked)
 
 
 def current() -> Runtime:
@@ -392,6 +417,32 @@ def activate() -> Callable[[], None]:
     return undo
 
 
+def provenance(model_type: str) -> Provenance:
+    """Return which package a model type needs here: what `save_pretrained` writes into its config.json.
+
+    Depth: declaration.
+
+    Raises:
+        LookupError: it is one of transformers' own, which need no package.
+        UnknownArchitectureError: nobody has the model type.
+        ConflictError, PluginError: as for loading it.
+    """
+    known = current()
+    choice = known.types.choose(model_type)
+    if choice.conflict is None and choice.offer is None:
+        if model_type in natives.model_types():
+            raise LookupError(f"{model_type!r} is one of transformers' own and needs no package beside it")
+        raise known.unknown(model_type)
+    known.declaration(choice)
+    assert choice.offer is not None  # a conflict has been raised
+    return made(
+        model_type=model_type,
+        distribution=choice.offer.distribution,
+        version=choice.offer.version,
+        transformers=known.transformers_version,
+    )
+
+
 def use() -> Runtime:
     """Return the current runtime, activated for good: what autoreg's own Auto classes stand on."""
     runtime = current()
@@ -402,6 +453,38 @@ def use() -> Runtime:
                 runtime.used = True
     runtime.bridge.catch_up()
     return runtime
+
+
+@contextmanager
+def turn() -> Iterator[None]:
+    """Wait for this process's other loads and saves to end, and keep new ones waiting during the block.
+
+    transformers swaps attributes of classes and torch's default dtype while it loads. What a load outside
+    autoreg left swapped for good is put back first, if none is running.
+    """
+    with _PROCESS.turn:
+        _PROCESS.depth += 1
+        try:
+            if _PROCESS.depth == 1 and (healed := current().bridge.originals.heal()):
+                left = ", ".join(healed)
+                _LOG.warning("put back what two loads at once in plain transformers had left replaced: %s", left)
+            if _PROCESS.depth == 1:
+                current().bridge.originals.begin()
+            yield
+        finally:
+            _PROCESS.depth -= 1
+            if not _PROCESS.depth:
+                current().bridge.originals.end()
+
+
+@contextmanager
+def observing(observer: Observer) -> Iterator[None]:
+    """Show this thread's load to the observer inside the block."""
+    token = _observer.set(observer)
+    try:
+        yield
+    finally:
+        _observer.reset(token)
 
 
 def lock() -> threading.RLock:
@@ -436,10 +519,11 @@ def isolated() -> Iterator[Runtime]:
 @contextmanager
 def loading(choice: Choice | None) -> Iterator[None]:
     """Let by-name look-ups inside the block prefer the classes of this owner."""
-    token = _loading.set(choice)
+    token, inside = _loading.set(choice), _inside.set(True)
     try:
         yield
     finally:
+        _inside.reset(inside)
         _loading.reset(token)
 
 

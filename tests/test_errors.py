@@ -19,6 +19,12 @@ ONE_OF_EACH = [
     autoreg.RemoteCodeError(source="s", auto_class="AutoModel", reference="m.C", owner="d 1"),
     autoreg.CheckpointError(file="f", problem="p.", advice="a."),
     autoreg.CheckpointNotFoundError(file="f", problem="p.", advice="a."),
+    autoreg.IncompleteCheckpointError(
+        file="f", problem="p.", advice="a.", missing=("x",), mismatched=(("y", "(2,)", "(3,)"),), untied=(("u", "v"),)
+    ),
+    autoreg.IntegrityError(file="f", problem="p.", advice="a.", part="x", expected="1", found="2"),
+    autoreg.UnsafeCheckpointError(file="f", problem="p.", advice="a."),
+    autoreg.SaveError(file="f", problem="p.", advice="a."),
     autoreg.StrictError(message="m"),
     errors.DerivationError(subject="Z", tried="two configs were tried", problem="it needs x", advice="Give hints."),
     errors.MismatchError(problem="they differ", compared="a with b", difference="a[0]: 1 and 2"),
@@ -32,6 +38,10 @@ KINDS = {
     "RemoteCodeError": ValueError,
     "CheckpointError": ValueError,
     "CheckpointNotFoundError": OSError,
+    "IncompleteCheckpointError": ValueError,
+    "IntegrityError": ValueError,
+    "UnsafeCheckpointError": ValueError,
+    "SaveError": OSError,
     "StrictError": ValueError,
     "DerivationError": ValueError,
     "MismatchError": AssertionError,
@@ -84,6 +94,11 @@ def test_the_sentences() -> None:
         "s carries its own Python code for AutoModel (m.C); it was not run.\nThe plugin d 1 owns this model type, so no"
         " code from the checkpoint runs, and the plugin declares no class for AutoModel.\nAsk the plugin's author for"
         ' one, or take the plugin out of the way for this process with AUTOREG_DISABLE="d".',
+        "f: p.\na.",
+        "f: p.\na.",
+        "f: p.\n  1 in the model and in no file: x\n  1 of another shape: y: (2,) in the file, (3,) in the model\n"
+        "  1 tied by the config and different in the files: u and v\na.",
+        "f, x: p.\nExpected 1, found 2.\na.",
         "f: p.\na.",
         "f: p.\na.",
         "m\n(AUTOREG_STRICT is set, which makes this warning an error.)",

@@ -215,8 +215,8 @@ def refused(checkpoint: Checkpoint) -> str:
     reference = "auto_map" if checkpoint.auto_class in PROCESSORS else checkpoint.reference
     return (
         f"{checkpoint.folder} carries its own Python code for {checkpoint.auto_class} ({reference});"
-        " it was not run.\nInstall a plugin that has this architecture, or, if you have read the code and trust it,"
-        " pass trust_remote_code=True."
+        " it was not run.\nInstall a plugin that has this architecture, make one of the code to read it first"
+        f" (`autoreg adopt {checkpoint.folder}`), or, if you have read it and trust it, pass trust_remote_code=True."
     )
 
 

@@ -139,7 +139,15 @@ def _library(tree: ast.Module) -> set[str]:
     return {name for _, name in imports(tree) if name in sys.stdlib_module_names}
 
 
-MAKERS_OF_CONSTANTS = {"compile", "frozenset", "MappingProxyType", "TypeVar", "HookspecMarker", "HookimplMarker"}
+MAKERS_OF_CONSTANTS = {
+    "compile",
+    "frozenset",
+    "MappingProxyType",
+    "Template",
+    "TypeVar",
+    "HookspecMarker",
+    "HookimplMarker",
+}
 MUTATORS = {"add", "append", "clear", "discard", "extend", "insert", "pop", "popitem", "remove", "setdefault", "update"}
 
 

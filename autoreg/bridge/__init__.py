@@ -16,31 +16,38 @@ from autoreg.bridge.plugins import Plugins
 from autoreg.bridge.questions import (
     HUB_OPTIONS,
     auto_class_named,
+    classes_of,
     has_head,
     has_model_type,
     has_tokenizer_class,
     load_backbone,
+    model_class,
     overridden_types,
     overriding_class,
     pin_revision,
     registered_by_user,
     tokenizer_class_name,
 )
+from autoreg.bridge.weights import Observer, ties_of
 
 __all__ = [
     "HUB_OPTIONS",
     "Bridge",
+    "Observer",
     "Plugins",
     "auto_class_named",
+    "classes_of",
     "has_head",
     "has_model_type",
     "has_tokenizer_class",
     "load_backbone",
+    "model_class",
     "overridden_types",
     "overriding_class",
     "pin_revision",
     "register",
     "registered_by_user",
     "snapshot",
+    "ties_of",
     "tokenizer_class_name",
 ]

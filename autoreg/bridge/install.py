@@ -14,6 +14,7 @@ from autoreg.bridge.plugins import Plugins
 from autoreg.bridge.questions import AUTO_PACKAGE
 from autoreg.bridge.remote_code import RUN, TRUST, judged, trusted
 from autoreg.bridge.watch import Watch
+from autoreg.bridge.weights import FILL, RESOLVE, Originals, filling, resolving
 
 __all__ = ["Bridge", "snapshot"]
 
@@ -28,12 +29,19 @@ _PROCESSING = {
 
 
 class Bridge:
-    """transformers' mappings with the plugins in them, for as long as it is installed."""
+    """transformers' mappings with the plugins in them, for as long as it is installed.
+
+    Attributes:
+        unknown: the names for look-ups that this transformers does not have: plugins are registered by hand.
+        unseen: the names for loading that it does not have: weight files are not looked over beforehand.
+    """
 
     def __init__(self, plugins: Plugins) -> None:
         self.unknown: list[str] = []
+        self.unseen: list[str] = []
         self._watch = Watch()
         self._undo: list[Callable[[], None]] = []
+        self.originals = Originals()
         self.classes = Classes(plugins, self._undo)
 
     def install(self) -> None:
@@ -49,6 +57,7 @@ class Bridge:
         self._watch.when_imported("transformers.pipelines", self._forbid_remote_code)
         for module in _PROCESSING:
             self._watch.when_imported(module, self._install_processing)
+        self._watch.when_imported("transformers.modeling_utils", self._install_observers)
 
     def catch_up(self) -> None:
         """Put the lazy mappings in place where transformers was being imported when the bridge was installed."""
@@ -61,6 +70,7 @@ class Bridge:
         while self._undo:
             self._undo.pop()()
         self.unknown.clear()
+        self.unseen.clear()
         self.classes.forget()
 
     def _install_names(self, module: ModuleType) -> None:
@@ -129,6 +139,19 @@ class Bridge:
         before = getattr(holder, attribute)
         setattr(holder, attribute, value)
         self._undo.append(lambda: setattr(holder, attribute, before))
+
+    def _install_observers(self, module: ModuleType) -> None:
+        self.originals.remember()
+        base: Any = module.PreTrainedModel
+        plugins = self.classes.plugins
+        if hasattr(module, RESOLVE) and isinstance(vars(base).get(FILL), staticmethod):
+            self._put(module, RESOLVE, resolving(getattr(module, RESOLVE), plugins))
+            # From the class's own dict: `getattr` would hand out the function without its wrapper.
+            fill = vars(base)[FILL]
+            setattr(base, FILL, staticmethod(filling(fill.__func__, plugins)))
+            self._undo.append(lambda: setattr(base, FILL, fill))
+        else:
+            self.unseen.append(f"{module.__name__}.{RESOLVE} and PreTrainedModel.{FILL}")
 
     def _forbid_remote_code(self, module: ModuleType) -> None:
         _, field = _PROCESSING.get(module.__name__, ("", ""))

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from autoreg.architecture import Architecture, ClassRef
 from autoreg.errors import PluginError, RemoteCodeError
+
+if TYPE_CHECKING:
+    from autoreg.bridge.weights import Observer
 
 __all__ = ["Plugins"]
 
@@ -41,3 +44,9 @@ class Plugins(Protocol):
 
     def refusal(self, source: Any, options: Mapping[str, Any], reference: str, auto_class: str) -> RemoteCodeError:
         """Return the error for code of a checkpoint that a plugin owns; the Auto class may be unknown (empty)."""
+
+    def loads(self) -> bool:
+        """Say whether this thread is inside a `from_pretrained` of autoreg's own."""
+
+    def observer(self) -> Observer | None:
+        """Return who looks this thread's load over, if it is one of autoreg's."""

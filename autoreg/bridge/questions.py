@@ -16,10 +16,12 @@ __all__ = [
     "AUTO_PACKAGE",
     "HUB_OPTIONS",
     "auto_class_named",
+    "classes_of",
     "has_head",
     "has_model_type",
     "has_tokenizer_class",
     "load_backbone",
+    "model_class",
     "overridden_types",
     "overriding_class",
     "pin_revision",
@@ -85,6 +87,27 @@ def load_backbone(auto_class: Any, source: Any, *inputs: Any, **options: Any) ->
     plain = next(parent for parent in auto_class.__mro__ if parent.__name__ == "_BaseAutoModelClass")
     options.pop("use_timm_backbone", None)
     return plain.from_pretrained.__func__(auto_class, source, *inputs, **options)
+
+
+def model_class(name: str) -> Any | None:
+    """Return the model class of this name, of transformers or of a plugin; None if there is none."""
+    from transformers import PreTrainedModel
+
+    found = getattr(sys.modules["transformers"], name, None) if name.isidentifier() else None
+    return found if isinstance(found, type) and issubclass(found, PreTrainedModel) else None
+
+
+def classes_of(config: Any) -> Iterator[Any]:
+    """Yield the model classes that are registered for the config's class, the largest first to be of use."""
+    from transformers.models.auto import modeling_auto as modeling
+
+    found: dict[Any, None] = {}
+    for name in sorted(vars(modeling), key=lambda name: name != "AutoModelForPreTraining"):
+        mapping = getattr(getattr(modeling, name), "_model_mapping", None) if name.startswith("AutoModel") else None
+        if mapping is not None and type(config) in mapping:
+            classes = mapping[type(config)]
+            found.update(dict.fromkeys(classes if isinstance(classes, tuple) else (classes,)))
+    yield from found
 
 
 def tokenizer_class_name(source: Any, options: Mapping[str, Any]) -> str | None:

@@ -7,12 +7,16 @@ runs it for a head that the plugin does not have.
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
 from typing import Any
 
 from autoreg.bridge.classes import Classes
+from autoreg.errors import UnsafeCheckpointError
 
 __all__ = ["RUN", "TRUST", "judged", "trusted"]
+
+_OWN = re.compile(r"\w+\.\w+")  # a class in a module of the very folder: no repository before it, no path
 
 RUN, TRUST = "get_class_from_dynamic_module", "resolve_trust_remote_code"
 """The two functions that every module of Auto classes imports by name."""
@@ -25,6 +29,8 @@ def judged(run: Callable[..., Any], classes: Classes, *, field: str) -> Callable
     def judge(class_reference: str, pretrained_model_name_or_path: Any, *rest: Any, **options: Any) -> Any:
         owner = classes.plugins.owner_of(pretrained_model_name_or_path, options)
         if owner is None:
+            if classes.plugins.loads() and not _OWN.fullmatch(class_reference):
+                raise _elsewhere(class_reference, str(pretrained_model_name_or_path))
             return run(class_reference, pretrained_model_name_or_path, *rest, **options)
         if field and getattr(owner, field) is not None:
             return _Local(classes.default(owner, field))
@@ -32,6 +38,15 @@ def judged(run: Callable[..., Any], classes: Classes, *, field: str) -> Callable
         raise classes.plugins.refusal(pretrained_model_name_or_path, options, class_reference, auto_class)
 
     return judge
+
+
+def _elsewhere(reference: str, source: str) -> UnsafeCheckpointError:
+    return UnsafeCheckpointError(
+        file=source,
+        part="auto_map",
+        problem=f"it names {reference!r}, code that lies elsewhere, and trust_remote_code=True trusts what lies here.",
+        advice="Read that code, and load the checkpoint it belongs to, or install a plugin that has the architecture.",
+    )
 
 
 def trusted(trust: Callable[..., Any], classes: Classes, *, field: str) -> Callable[..., Any]:

@@ -1,28 +1,26 @@
 """A checkpoint's config.json: where it lies, and whether it can be what it should be.
 
-Depth: metadata. No torch, no transformers; the Hugging Face hub's own client fetches what is not local.
+Depth: metadata. No torch, no transformers; what is not local is fetched by the Hugging Face hub's own client.
 """
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from autoreg.architecture import check_model_type
+from autoreg.checkpoint import provenance
+from autoreg.checkpoint.fields import check_structure
+from autoreg.checkpoint.json_file import read_json
+from autoreg.checkpoint.source import fetch, is_path, nearby
 from autoreg.errors import CheckpointError, CheckpointNotFoundError, DeclarationError
 
 __all__ = ["ConfigFile", "find_config", "read_config"]
 
 CONFIG_NAME = "config.json"
-_HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?")
-_JSON_NAMES = {list: "list", str: "string", int: "number", float: "number", bool: "boolean", type(None): "null"}
-_AGAIN = "Save or download the checkpoint again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +51,8 @@ class ConfigFile:
     @property
     def requires(self) -> str:
         """The requirement that autoreg wrote down when it saved the checkpoint; empty if it did not."""
-        note = self.fields.get("autoreg")
-        requires = note.get("requires") if isinstance(note, dict) else None
-        return requires if isinstance(requires, str) and requires.isprintable() else ""
+        noted = provenance.read(self.fields)
+        return noted.requires if noted is not None else ""
 
     def remote_code(self, auto_class: str) -> str:
         """Return the `auto_map` entry for an Auto class; empty if there is none."""
@@ -79,8 +76,8 @@ def read_config(source: str | os.PathLike[str], options: Mapping[str, Any]) -> C
         options: its keywords; those of the hub (`revision`, `cache_dir`, `token`, …) are heeded.
 
     Raises:
-        CheckpointNotFoundError: `source` is plainly a path, and nothing is there.
-        CheckpointError: the file is no config.json, or its `model_type` cannot be one.
+        CheckpointNotFoundError: `source` is plainly a path, or a hub id like one, and nothing is there.
+        CheckpointError: the file is no config.json, or one that no config may be built from.
     """
     file = find_config(source, options)
     return None if file is None else ConfigFile(os.fspath(source), file, _fields(file))
@@ -94,60 +91,16 @@ def find_config(source: str | os.PathLike[str], options: Mapping[str, Any]) -> s
     if os.path.isdir(text):
         file = os.path.join(text, options.get("subfolder") or "", CONFIG_NAME)
         return file if os.path.isfile(file) else None
-    if not isinstance(source, str) or _is_path(text):
-        raise CheckpointNotFoundError(file=text, problem="there is no such file or folder.", advice=_nearby(text))
-    return _from_hub(text, options)
-
-
-def _is_path(text: str) -> bool:
-    """Say whether the string can only have been meant as a path: no hub id looks like that."""
-    return not _HUB_ID.fullmatch(text) or text.endswith((".json", ".safetensors", ".bin"))
-
-
-def _nearby(text: str) -> str:
-    if text.startswith("~"):
-        return f"`~` is not expanded here; use os.path.expanduser({text!r})."
-    parent = os.path.dirname(os.path.abspath(text))
-    if not os.path.isdir(parent):
-        return f"There is no folder {parent} either."
-    near = difflib.get_close_matches(os.path.basename(text.rstrip("/\\")), os.listdir(parent), n=1)
-    return f"Did you mean {os.path.join(parent, near[0])}?" if near else f"The folder {parent} is there."
-
-
-def _from_hub(repository: str, options: Mapping[str, Any]) -> str | None:
-    import huggingface_hub
-
-    wanted = {name: options[name] for name in _HUB_OPTIONS if options.get(name) is not None}
-    wanted["subfolder"] = wanted.get("subfolder") or None
-    try:
-        path: str = huggingface_hub.hf_hub_download(repository, CONFIG_NAME, **wanted)
-    except Exception:
-        # No such repository, no such file, gated, offline: transformers meets the same a moment later and
-        # has its own words and its own ways round it (adapters, GGUF files, other names of the config).
-        return None
-    return path
+    if not isinstance(source, str) or is_path(text):
+        raise CheckpointNotFoundError(file=text, problem="there is no such file or folder.", advice=nearby(text))
+    return fetch(text, CONFIG_NAME, options)
 
 
 def _fields(file: str) -> dict[str, Any]:
-    with open(file, "rb") as stream:
-        content = stream.read()
-    fields = _parse(content, file)
+    fields = read_json(file)
     if "model_type" in fields:
         _check_model_type(fields["model_type"], file)
-    return fields
-
-
-def _parse(content: bytes, file: str) -> dict[str, Any]:
-    if not content.strip():
-        raise CheckpointError(file=file, problem="the file is empty.", advice=_AGAIN)
-    try:
-        fields = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        problem = f"not valid JSON ({error}); it was cut short or edited by hand."
-        raise CheckpointError(file=file, problem=problem, advice=_AGAIN) from error
-    if not isinstance(fields, dict):
-        problem = f"it holds a JSON {_JSON_NAMES[type(fields)]}, and a config is an object ({{…}})."
-        raise CheckpointError(file=file, problem=problem, advice=_AGAIN)
+    check_structure(fields, file=file)
     return fields
 
 

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from autoreg.cli import check, commands
+from autoreg.cli import adopt, check, commands, inspect, lock, verify
 from autoreg.errors import AutoregError, AutoregWarning
 
 if TYPE_CHECKING:
@@ -54,8 +54,15 @@ def parser() -> argparse.ArgumentParser:
     doctor = _command(subcommands, "doctor", commands.doctor, "report what is wrong in this environment, and the cure")
     doctor.add_argument("--classes", action="store_true", help="import every declared class too (loads torch)")
     text = "run the conformance suite: does an architecture behave as its users may expect"
-    checking = _command(subcommands, "check", check.check, text, json=False)
-    check.add_arguments(checking)
+    check.add_arguments(_command(subcommands, "check", check.check, text, json=False))
+    text = "compare a checkpoint's files with its manifest, or write the manifest"
+    verify.add_arguments(_command(subcommands, "verify", verify.verify, text))
+    text = "show what a checkpoint holds and which package it needs, loading nothing"
+    inspect.add_arguments(_command(subcommands, "inspect", inspect.inspect, text))
+    text = "make a plugin project of a checkpoint that needs its own code, without running it"
+    adopt.add_arguments(_command(subcommands, "adopt", adopt.adopt, text))
+    text = "write down which package owns each model type here, or compare"
+    lock.add_arguments(_command(subcommands, "lock", lock.lock, text, json=False))
     return top
 
 

@@ -310,9 +310,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serve(root: Path, *, moved: Mapping[str, str] | None = None) -> Iterator[Hub]:
+def serve(root: Path, *, moved: Mapping[str, str] | None = None, port: int = 0) -> Iterator[Hub]:
     """Serve the repositories under `root` on 127.0.0.1; `moved` maps old names to new ones."""
-    server = _Server(("127.0.0.1", 0), _Handler)
+    server = _Server(("127.0.0.1", port), _Handler)
     url = f"http://127.0.0.1:{server.server_address[1]}"
     server.hub = Hub(url=url, repositories=Repositories(Path(root), moved or {}))
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)

@@ -1,0 +1,465 @@
+"""Loading that leaves no hole: the files looked over first, every weight there, every tensor written.
+
+Depth: classes.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import pickle
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch.overrides import TorchFunctionMode
+
+from autoreg import bridge, runtime
+from autoreg.checkpoint import ConfigFile, Weights, check_files, check_sizes, manifest, read_config, read_weights
+from autoreg.errors import (
+    CheckpointError,
+    IncompleteCheckpointError,
+    UnsafeCheckpointError,
+)
+
+__all__ = ["Load", "Wishes"]
+
+_LOOSE = "To load it all the same, with what is missing drawn at random, pass strict=False."
+_MAKERS = frozenset({torch.empty, torch.empty_like, torch.empty_strided, torch.empty_permuted})
+_MAKERS_OF = frozenset({torch.Tensor.new_empty, torch.Tensor.new_empty_strided})
+_GIGABYTE = 1 << 30
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wishes:
+    """The keywords that autoreg's `from_pretrained` has beyond transformers'.
+
+    Attributes:
+        strict: whether the weights must be exactly the model's. None: as far as the class that saved them had them.
+        allow_pickle: whether weights may be read from pickles (`weights_only`, always).
+        verify: "full" compares the SHA-256 of every weight file with the manifest, "spot" a sample of it.
+        isolate: whether weights are copied out of the files, which are mapped into memory otherwise.
+    """
+
+    strict: bool | None = None
+    allow_pickle: bool = False
+    verify: str = "spot"
+    isolate: bool = False
+
+    @classmethod
+    def take(cls, options: dict[str, Any]) -> Wishes:
+        """Take autoreg's keywords out of those of a call.
+
+        Raises:
+            ValueError: `verify` is neither "spot" nor "full".
+        """
+        wishes = cls(**{name: options.pop(name) for name in cls.__slots__ if name in options})
+        if wishes.verify not in ("spot", "full"):
+            raise ValueError(f'verify={wishes.verify!r}: it is "spot" or "full"')
+        return wishes
+
+
+class Load:
+    """One call of `from_pretrained` for a model: looks on as the bridge's `Observer`, and judges the result."""
+
+    def __init__(self, source: Any, options: dict[str, Any], *, saved: Sequence[str], wishes: Wishes) -> None:
+        self.source = os.fspath(source) if source is not None else ""
+        self.saved = tuple(saved)
+        self.wishes = wishes
+        self.weights: Weights | None = None
+        self._options = options
+        self._poison = _Poison(self)
+        self._info_asked = bool(options.get("output_loading_info"))
+        options["output_loading_info"] = True
+        self._settle_pickles()
+
+    def _settle_pickles(self) -> None:
+        if self.wishes.allow_pickle:
+            if self._options.get("weights_only") is False:
+                raise _unsafe(self.source, "weights_only=False runs whatever code a pickle holds.", _PLAIN)
+            return
+        if self._options.get("use_safetensors") is False:
+            raise _unsafe(self.source, "use_safetensors=False asks for pickled weights.", _ALLOW)
+        self._options.setdefault("use_safetensors", True)
+
+    def run(self, call: Callable[[], Any]) -> Any:
+        """Load by calling; return what transformers' call would.
+
+        Raises:
+            CheckpointError: a weight file cannot be what it should be, or the model is not wholly loaded.
+        """
+        with runtime.observing(self), self._poison:
+            try:
+                result = call()
+            except CheckpointError:
+                raise
+            except Exception as error:
+                self._explain(error)
+                raise
+        if not isinstance(result, tuple):
+            return result
+        model, info = result
+        if self.weights is not None:
+            self._judge(model, info)
+        if self.wishes.isolate:
+            _copy_out(model)
+        return result if self._info_asked else model
+
+    def _explain(self, error: Exception) -> None:
+        """Raise what is wrong with the files, where that is behind transformers' error."""
+        if self.weights is not None:
+            if self.weights.pickles and isinstance(error, pickle.UnpicklingError):
+                problem = "it holds more than tensors, and unpickling that would run code; it was not read."
+                raise _unsafe(
+                    self.weights.pickles[0], problem, "Do not load it before you know who wrote it."
+                ) from error
+            return
+        folder = self._folder()
+        if folder is None:
+            if not self.wishes.allow_pickle and "use_safetensors=True" in str(error):
+                raise _unsafe(self.source, "there are no weights in it but pickles, if any.", _ALLOW) from error
+            return
+        try:
+            weights = read_weights(folder, variant=self._options.get("variant"))
+        except CheckpointError as found:
+            raise found from error
+        if weights is not None and weights.pickles and not weights.headers and isinstance(error, OSError):
+            raise _pickled(weights.pickles) from error
+
+    @cached_property
+    def _config(self) -> ConfigFile | None:
+        """The checkpoint's config.json, whatever config the caller gave."""
+        return read_config(self.source, self._options) if self.source else None
+
+    def _folder(self) -> str | None:
+        folder = os.path.join(self.source, self._options.get("subfolder") or "")
+        return folder if os.path.isdir(folder) else None
+
+    # --- what the bridge shows -----------------------------------------------------------------------
+
+    def files(self, files: Sequence[str]) -> None:
+        """Look the weight files over: headers and index, what the manifest says of them, no pickle."""
+        if any(file.endswith(".gguf") for file in files):
+            return
+        weights = self._read(files)
+        if weights.pickles and not self.wishes.allow_pickle:
+            raise _pickled(weights.pickles)
+        self._verify(weights)
+        if self.weights is None:  # the first are the checkpoint's own; a model may load others as it is built
+            self.weights = weights
+            if self._config is not None and not self._adapted():
+                check_sizes(self._config.fields, file=self._config.file, weights=sum(map(os.path.getsize, files)))
+
+    def _read(self, files: Sequence[str]) -> Weights:
+        folder = self._folder()
+        if folder is not None:
+            named = self._config.fields.get("transformers_weights") if self._config else None
+            weights = read_weights(folder, variant=self._options.get("variant"), name=str(named or ""))
+            known = set() if weights is None else {header.file for header in weights.headers}
+            if weights is not None and known == set(files):
+                return weights
+        variant = f".{variant}" if (variant := self._options.get("variant")) else ""
+        index = os.path.join(os.path.dirname(files[0]), f"model.safetensors.index{variant}.json")
+        single = [os.path.basename(file) for file in files] == [f"model{variant}.safetensors"]
+        return check_files(files, index=index if not single and os.path.isfile(index) else None)
+
+    def _adapted(self) -> bool:
+        folder = self._folder()
+        return folder is not None and os.path.isfile(os.path.join(folder, "adapter_config.json"))
+
+    def _verify(self, weights: Weights) -> None:
+        read = [header.file for header in weights.headers] + [*weights.pickles, weights.index]
+        names = [os.path.relpath(file, weights.folder) for file in read if file]
+        full = self.wishes.verify == "full"
+        found = manifest.check(weights.folder, ["config.json", *names], full=full)
+        if full and self._folder() is None:  # from the hub, whose cache names each file by its digest
+            found += manifest.compare_with_hub(weights.folder)[1]
+        for difference in found:
+            if difference.severe:
+                raise difference.error(weights.folder)
+            if difference.kind == "mild":
+                runtime.current().warn(f"{weights.folder}: {difference}")
+
+    def model(
+        self, model: Any, files: Sequence[str], *, converted: bool, resized: bool, renamed: Callable[[str], str]
+    ) -> None:
+        """Compare the headers of the files with the model on the meta device, before its memory is allocated."""
+        if converted or self.weights is None:
+            return
+        stored = self.weights.tensors
+        wanted = model.state_dict()
+        mismatched = []
+        self._each_once({name: renamed(name) for name in stored}, wanted, getattr(model, "base_model_prefix", ""))
+        for name, (file, tensor) in stored.items():
+            here = _counterpart(name, wanted, getattr(model, "base_model_prefix", ""))
+            if here is None:
+                continue
+            if not _same_kind(tensor.dtype, wanted[here].dtype):
+                raise CheckpointError(
+                    file=file,
+                    part=name,
+                    problem="the numbers are of another kind than the model's, and would be reinterpreted.",
+                    expected=str(wanted[here].dtype),
+                    found=tensor.dtype,
+                    advice="The file was written by a broken conversion: save the checkpoint again from its source.",
+                )
+            if tuple(tensor.shape) != tuple(wanted[here].shape):
+                mismatched.append((name, str(tensor.shape), str(tuple(wanted[here].shape))))
+        if mismatched and not (resized and self.wishes.strict is not True):
+            raise self._incomplete(type(model).__name__, mismatched=tuple(mismatched))
+        self._affordable(model, wanted)
+
+    def _each_once(self, names: Mapping[str, str], wanted: Mapping[str, Any], prefix: str) -> None:
+        """Refuse two tensors for one weight: by an old name and a new one, or with and without the base model's prefix.
+
+        Args:
+            names: what each tensor of the files is called now, by its name there.
+            wanted: the model's weights.
+            prefix: that of its base model.
+        """
+        assert self.weights is not None  # `model` looked
+        found: dict[str, str] = {}
+        for name, now in names.items() if self.wishes.strict is not False else ():
+            here = _counterpart(now, wanted, prefix)
+            if here is not None and here in found:
+                raise CheckpointError(
+                    file=self.weights.tensors[name][0],
+                    part=name,
+                    problem=f"{found[here]} is the same weight of the model, {here}, and nothing says which counts.",
+                    advice="Save the checkpoint again from its source, or pass strict=False to take either.",
+                )
+            if here is not None:
+                found[here] = name
+
+    def _affordable(self, model: Any, wanted: Mapping[str, Any]) -> None:
+        """Refuse a config by which far more memory would be allocated than the files have weights for."""
+        assert self.weights is not None  # `model` looked
+        tied = bridge.ties_of(model)
+        prefix = getattr(model, "base_model_prefix", "")
+        stored = self.weights.tensors
+        absent = {
+            name: wanted[name] for name in wanted if name not in tied and _counterpart(name, stored, prefix) is None
+        }
+        size = sum(tensor.numel() * tensor.element_size() for tensor in absent.values())
+        there = sum(tensor.end - tensor.start for _, tensor in stored.values())
+        if size > max(_GIGABYTE, 4 * there):
+            largest = max(absent, key=lambda name: absent[name].numel())
+            raise CheckpointError(
+                file=os.path.join(self.weights.folder, "config.json"),
+                part=largest,
+                problem=f"by this config, {size / _GIGABYTE:.1f} GiB of weights are missing from files that hold"
+                f" {there / _GIGABYTE:.3f} GiB; a size in it cannot be right.",
+                advice="Compare the sizes in config.json with those of the checkpoint you meant to load.",
+            )
+
+    def overgrown(self, tensors: int) -> bool:
+        """Say whether a model of so many tensors cannot be what the files hold."""
+        return self.weights is not None and tensors > 50 * len(self.weights.tensors) + 10_000
+
+    # --- the result ------------------------------------------------------------------------------------
+
+    def _judge(self, model: Any, info: Mapping[str, Any]) -> None:
+        self._complete(model, info)
+        offloaded = {"disk", "cpu"} & set(map(str, (getattr(model, "hf_device_map", None) or {}).values()))
+        holes = tuple(_holes(model, self._poison.filled, meta=not offloaded))
+        if holes:
+            names = ", ".join(holes)
+            raise CheckpointError(
+                file=self.source,
+                part=holes[0],
+                problem=f"{type(model).__name__} was built with memory that nothing was ever written to: {names}.",
+                advice="Its author has to set it: a buffer that is not saved (`persistent=False`) is built anew after"
+                " loading by `_init_weights`, and other tensors belong into `register_buffer`.",
+            )
+
+    def _complete(self, model: Any, info: Mapping[str, Any]) -> None:
+        strict, name = self.wishes.strict, type(model).__name__
+        if strict is False or getattr(model, "hf_quantizer", None) is not None or _has_adapter(model):
+            return
+        missing, unexpected = set(info["missing_keys"]), set(info["unexpected_keys"])
+        if strict is None and (missing or unexpected):
+            config = self._saved_config(model)
+            missing = self._had(model, config, missing)
+            unexpected -= _of_relatives(model, config, unexpected)
+        untied = tuple(_untied(model))
+        mismatched = [(each[0], str(tuple(each[1])), str(tuple(each[2]))) for each in info["mismatched_keys"]]
+        if missing or unexpected or untied or (strict and mismatched):
+            raise self._incomplete(
+                name,
+                missing=tuple(sorted(missing)),
+                unexpected=tuple(sorted(unexpected)),
+                mismatched=tuple(mismatched) if strict else (),
+                untied=untied,
+            )
+
+    def _saved_config(self, model: Any) -> Any:
+        """Return the config as the checkpoint has it: the caller may have changed fields, the number of layers say."""
+        return type(model.config).from_dict(dict(self._config.fields)) if self._config else model.config
+
+    def _had(self, model: Any, config: Any, missing: set[str]) -> set[str]:
+        """Return those of the missing that the class has which saved the checkpoint: they were there once."""
+        names = [name for name in self.saved if name != type(model).__name__]
+        classes = [type(model)] if len(names) < len(self.saved) else []
+        classes += [found for name in names if (found := bridge.model_class(name)) is not None]
+        known = {name for one in classes for name in _names(one, config)}
+        prefix = getattr(model, "base_model_prefix", "")
+        return {name for name in missing if _counterpart(name, known, prefix) is not None}
+
+    def _incomplete(self, name: str, **found: Any) -> IncompleteCheckpointError:
+        assert self.weights is not None  # nothing is judged without
+        saved = f" (saved by {', '.join(self.saved)})" if self.saved and name not in self.saved else ""
+        return IncompleteCheckpointError(
+            file=self.weights.folder,
+            problem=f"the weights in its files are not those of {name}{saved}.",
+            advice=_LOOSE if self.wishes.strict is None else "strict=True was asked for.",
+            **found,
+        )
+
+
+_ALLOW = "Convert it to safetensors, or, if you trust where it comes from, pass allow_pickle=True."
+_PLAIN = "Leave it out, or load with transformers itself, which does not promise that no code runs."
+
+
+def _unsafe(file: str, problem: str, advice: str) -> UnsafeCheckpointError:
+    return UnsafeCheckpointError(file=file, problem=problem, advice=advice)
+
+
+def _pickled(files: Sequence[str]) -> UnsafeCheckpointError:
+    return _unsafe(files[0], "the weights are pickled, and unpickling can run code.", _ALLOW)
+
+
+def _same_kind(stored: str, wanted: torch.dtype) -> bool:
+    """Say whether both are floats, or complex, or neither: a float is never read from an integer."""
+    kind = "complex" if stored.startswith("C") else "float" if stored.startswith(("F", "BF")) else "integer"
+    if wanted.is_complex:
+        return kind == "complex"
+    return kind == ("float" if wanted.is_floating_point else "integer")
+
+
+def _counterpart(name: str, names: Iterable[str] | Mapping[str, Any], prefix: str) -> str | None:
+    """Return what a tensor is called on the other side: a head's names begin with the base model's prefix."""
+    known = names if isinstance(names, (Mapping, set)) else set(names)
+    for each in (name, f"{prefix}.{name}", name.removeprefix(f"{prefix}.")):
+        if each in known:
+            return each
+    return None
+
+
+def _names(model_class: Any, config: Any) -> set[str]:
+    """Return the names of the weights that a class has with this config; none where it cannot be built."""
+    try:
+        with torch.device("meta"):
+            return set(model_class(copy.deepcopy(config)).state_dict())
+    except Exception:  # it is only asked for what it could explain
+        return set()
+
+
+def _of_relatives(model: Any, config: Any, unexpected: set[str]) -> set[str]:
+    """Return those that another class of the architecture has: a pooler, or the head of a pretraining task."""
+    prefix, known = getattr(model, "base_model_prefix", ""), _names(type(model), config) if unexpected else set()
+    for relative in bridge.classes_of(config) if unexpected else ():
+        if all(_counterpart(name, known, prefix) for name in unexpected):
+            break
+        known |= _names(relative, config)
+    return {name for name in unexpected if _counterpart(name, known, prefix) is not None}
+
+
+def _has_adapter(model: Any) -> bool:
+    return bool(getattr(model, "peft_config", None))
+
+
+def _untied(model: Any) -> Iterator[tuple[str, str]]:
+    tensors = dict(model.named_parameters(remove_duplicate=False))
+    for name, other in bridge.ties_of(model).items():
+        one, two = tensors.get(name), tensors.get(other)
+        if one is not None and two is not None and one is not two and one.device.type != "meta":
+            yield name, other
+
+
+def _tensors(model: Any) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield every tensor that the modules hold: parameters, buffers and plain attributes."""
+    for path, module in model.named_modules():
+        yield from module.named_parameters(path, recurse=False, remove_duplicate=False)
+        yield from module.named_buffers(path, recurse=False, remove_duplicate=False)
+        for name, value in vars(module).items():
+            if isinstance(value, torch.Tensor):
+                yield f"{path}.{name}" if path else name, value
+
+
+def _holes(model: Any, filled: set[int], *, meta: bool) -> Iterator[str]:
+    for name, tensor in _tensors(model):
+        if tensor.device.type == "meta":
+            if meta:
+                yield name
+        elif _pointer(tensor) in filled and _unwritten(tensor):
+            yield name
+
+
+def _pointer(tensor: torch.Tensor) -> int:
+    try:
+        return tensor.untyped_storage().data_ptr()
+    except (NotImplementedError, RuntimeError):  # a quantized or a distributed tensor has no storage of its own
+        return 0
+
+
+def _poison_of(dtype: torch.dtype) -> float | None:
+    """Return the value for memory that nobody has written to; None where every value could be meant."""
+    if dtype.is_floating_point or dtype.is_complex:
+        return float("nan")
+    return None if dtype == torch.bool else torch.iinfo(dtype).max - 90
+
+
+def _unwritten(tensor: torch.Tensor) -> bool:
+    value = _poison_of(tensor.dtype)
+    if value is None or not tensor.numel():
+        return False
+    same = tensor.isnan() if value != value else tensor == value  # noqa: PLR0124 # only a NaN differs from itself
+    return bool(same.any() if value != value else same.all())  # noqa: PLR0124
+
+
+class _Poison(TorchFunctionMode):
+    """Fills memory that is handed out as it is, so that what nobody writes to afterwards can be told.
+
+    For this thread alone, and for as long as the load takes.
+    """
+
+    def __init__(self, load: Load) -> None:
+        super().__init__()
+        self.filled: set[int] = set()
+        self._load = load
+        self._made = 0
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        if func in _MAKERS or func in _MAKERS_OF:
+            self._note(made)
+        return made
+
+    def _note(self, tensor: Any) -> None:
+        if tensor.device.type == "meta":
+            self._made += 1
+            if self._load.overgrown(self._made):
+                raise CheckpointError(
+                    file=os.path.join(self._load.source, "config.json"),
+                    problem=f"by this config the model has more than {self._made:,} tensors, and the files hold"
+                    f" {len(self._load.weights.tensors) if self._load.weights else 0:,}.",
+                    advice="Compare the number of layers in config.json with that of the checkpoint you meant to load.",
+                )
+            return
+        value = _poison_of(tensor.dtype)
+        if value is not None and tensor.numel():
+            with torch.no_grad():
+                tensor.fill_(value)
+            self.filled.add(_pointer(tensor))
+
+
+def _copy_out(model: Any) -> None:
+    """Give the model memory of its own: what happens to the files no longer concerns it."""
+    copies: dict[Any, torch.Tensor] = {}
+    for _, tensor in _tensors(model):
+        if tensor.device.type == "cpu" and tensor.layout == torch.strided:
+            place = (tensor.data_ptr(), tensor.shape, tensor.stride())  # what was tied stays tied
+            copies.setdefault(place, tensor.data.clone())
+            tensor.data = copies[place]
