@@ -109,6 +109,12 @@ KNOWN: Sequence[Known] = (
         kind="design",
         why="The whole sets a size of its part from another part, whatever the part says.",
     ),
+    Known(
+        check="registration.auto-classes",
+        pattern=r"^gemma4_(unified_)?assistant: StrictDataclassClassValidationError",
+        kind="defect",
+        why="`Config()` raises: its defaults do not pass its own `validate_architecture`.",
+    ),
     # --- declarations ---
     Known(
         check="registration.module-names",
@@ -127,6 +133,18 @@ KNOWN: Sequence[Known] = (
         pattern=r"base_model_prefix` is",
         kind="defect",
         why="The prefix of the head is not that of the base model.",
+    ),
+    Known(
+        check="registration.model-type",
+        pattern=r"^gpt-sw3: `GPT2Config\.model_type`",
+        kind="design",
+        why="`gpt-sw3` is a second name of GPT-2, for the sake of its tokenizer.",
+    ),
+    Known(
+        check="registration.module-names",
+        pattern=r"^llava_(next_video|onevision): .*_can_record_outputs\['hidden_states'\]` is 'LlamaDecoderLayer'",
+        kind="defect",
+        why="The table names the layer of one language model, and any may be built in.",
     ),
     # --- weights ---
     Known(
@@ -174,6 +192,19 @@ KNOWN: Sequence[Known] = (
         kind="defect",
         why="`_init_weights` zeroes `embedding.weight[padding_idx]`: a view, which does not carry the mark of what was"
         " loaded, so the row of the padding token is lost with every load (`modeling_chinese_clip.py:551`).",
+    ),
+    Known(
+        check="weights.base-prefix",
+        pattern=r"^Llama4ForCausalLM: `base_model_prefix` is 'language_model', and the base model is `model`",
+        kind="defect",
+        why="A head of its own has the prefix of the multimodal class (`modeling_llama4.py:570`).",
+    ),
+    Known(
+        check="weights.dtype",
+        pattern=r"^GraniteSpeech5\w+: .*num_batches_tracked: 'torch\.float32' and 'torch\.int64'",
+        kind="defect",
+        why="`_keep_in_fp32_modules_strict` names the batch norm, and its counter is cast with it"
+        " (`modeling_granite_speech5.py:328`).",
     ),
     # --- forward ---
     Known(
@@ -284,7 +315,7 @@ KNOWN: Sequence[Known] = (
     ),
     Known(
         check="forward.hidden-states",
-        pattern=r"^(DeepseekV4|Glm5NextText).*not all of the shape \(batch, length, width\)",
+        pattern=r"^(DeepseekV4|Glm5NextText|HYV4).*not all of the shape \(batch, length, width\)",
         kind="design",
         why="Hyper-connections: between the layers there are several streams, after the last one.",
     ),
@@ -512,6 +543,38 @@ KNOWN: Sequence[Known] = (
         kind="defect",
         why="The patcher is a language model of its own, whose embeddings keep their size.",
     ),
+    Known(
+        check="forward.attentions",
+        pattern=r"^(GroundingDino|Lfm3VlVision|MaskFormerSwin)\w*: `(decoder_)?attentions` is no tuple of tensors",
+        kind="design",
+        why="A layer attends several times, or there are several images or stages: a tuple of tuples.",
+    ),
+    Known(
+        check="forward.hidden-states",
+        pattern=r"^MaskFormerSwinModel: `hidden_states` is no tuple of tensors",
+        kind="defect",
+        why="The field is annotated `tuple[torch.FloatTensor]` and holds a tuple for each stage.",
+    ),
+    Known(
+        check="forward.attentions",
+        pattern=r"^MaskFormerSwinModel: .*'NoneType' object is not subscriptable",
+        kind="defect",
+        why="Attentions are taken out of the hidden states of a stage, which are None unless those are asked for, too"
+        " (`modeling_maskformer_swin.py:660`).",
+    ),
+    Known(
+        check=("forward.attentions", "training.dropout"),
+        pattern=r"^HunYuanVLVisionTransformer",
+        kind="defect",
+        why="Without flash attention each chunk keeps the output alone and `attn_weights` is None; the dropout is not"
+        " passed on.",
+    ),
+    Known(
+        check="forward.eager-and-sdpa",
+        pattern=r"^Kosmos2_5\w*: .*projection_attentions is in the second only",
+        kind="defect",
+        why="The attentions of the projection are returned unasked, and there are none with sdpa.",
+    ),
     # --- training ---
     Known(
         check="training.num-items",
@@ -629,6 +692,25 @@ KNOWN: Sequence[Known] = (
         kind="defect",
         why="The layers of `ClvpEncoder` and `ClvpDecoder` are no `GradientCheckpointingLayer`: the flag is set and not"
         " read.",
+    ),
+    Known(
+        check="training.gradients",
+        pattern=r"^LayoutLMv3\w*: .*no gradient reaches it \| .*rel_pos",
+        kind="defect",
+        why="The relative biases are looked up under `torch.no_grad()`, as if a look-up had no gradient: they are never"
+        " trained (`modeling_layoutlmv3.py:427`).",
+    ),
+    Known(
+        check="training.gradients",
+        pattern=r"^HunYuanVLVisionTransformer: .*nor by any output \| patch_merger\.image_sep$",
+        kind="defect",
+        why="`image_sep` is initialised and never read.",
+    ),
+    Known(
+        check="training.gradients",
+        pattern=r"^DepthPro\w*: .*nor by any output \| [\w., ]*embeddings\.mask_token$",
+        kind="design",
+        why="The encoders are DINOv2's, with the mask token of its pretraining.",
     ),
     # --- generation ---
     Known(
@@ -775,6 +857,20 @@ KNOWN: Sequence[Known] = (
         kind="design",
         why="All but the last cycles run under `no_grad` on purpose (`modeling_hrm_text.py:499`).",
     ),
+    Known(
+        check="generation.resize",
+        pattern=r"^Inkling2\w*: The embeddings are resized and the logits are not",
+        kind="defect",
+        why="`forward` cuts the logits at `config.unpadded_vocab_size`, which keeps its value"
+        " (`modeling_inkling2.py:1390`).",
+    ),
+    Known(
+        check="generation.resize-saved",
+        pattern=r"^MarianForCausalLM",
+        kind="defect",
+        why="The embeddings are of `config.decoder_vocab_size`, and only `config.vocab_size` is updated"
+        " (`modeling_marian.py:525`).",
+    ),
     # --- beyond ---
     Known(
         check=("beyond.offload", "beyond.linear-replaced"),
@@ -801,6 +897,13 @@ KNOWN: Sequence[Known] = (
         pattern=r"changes the outputs for the old tokens",
         kind="defect",
         why="With ties off, `resize_token_embeddings` puts the shared embeddings in the place of the encoder's own.",
+    ),
+    Known(
+        check="beyond.submodules-called",
+        pattern=r"^Gemma3n\w+: .*\.altup",
+        kind="defect",
+        why="`scale_corrected_output` calls `self.forward`, past the hooks it is meant for"
+        " (`modeling_gemma3n.py:1083`).",
     ),
 )
 

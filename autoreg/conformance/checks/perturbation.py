@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from torch import nn
 
 from autoreg.conformance.derive.inputs.facts import configs_in
@@ -19,6 +20,7 @@ __all__ = [
     "snapshot",
     "storages",
     "tensors",
+    "ties_switched",
     "unsaved_buffers",
 ]
 
@@ -126,3 +128,20 @@ def set_everywhere(config: Any, name: str, value: Any) -> Any:
         if hasattr(each, name):
             setattr(each, name, value)
     return config
+
+
+def ties_switched(config: Any, *, tie: bool) -> Any:
+    """Return the config built anew with ties on or off: what a class derives from that field follows.
+
+    None where the class refuses: some check that ties are off, or that those of a nested config agree.
+    """
+    fields = config.to_dict()
+    for each in [fields, *(value for value in fields.values() if isinstance(value, dict))]:
+        if "tie_word_embeddings" in each:
+            each["tie_word_embeddings"] = tie
+    try:
+        made = type(config).from_dict(fields)
+    except (StrictDataclassError, ValueError):
+        return None
+    made._attn_implementation = config._attn_implementation
+    return made

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
 
 from autoreg.conformance.check import check
 from autoreg.conformance.checks.outputs import named
+from autoreg.conformance.checks.perturbation import ties_switched
 from autoreg.conformance.compare import shown
 from autoreg.conformance.subject import Subject, enliven
 from autoreg.errors import NotApplicableError
@@ -45,27 +45,10 @@ def resize_untied(subject: Subject) -> None:
     subject.need(subject.model().get_output_embeddings() is not None, "it has no output embeddings")
     tied = getattr(config, "tie_word_embeddings", None)
     subject.need(tied is not None, "the config has no `tie_word_embeddings`")
-    switched = _switched(config, tie=not tied)
+    switched = ties_switched(config, tie=not tied)
     subject.need(switched is not None, "the config refuses ties the other way")
     subject.need(switched.tie_word_embeddings != tied, "the config keeps `tie_word_embeddings`")
     _grown(subject, switched)
-
-
-def _switched(config: Any, *, tie: bool) -> Any:
-    """Return the config built anew with ties on or off: what a class derives from that field follows.
-
-    None where the class refuses: some check that ties are off, or that those of a nested config agree.
-    """
-    fields = config.to_dict()
-    for each in [fields, *(value for value in fields.values() if isinstance(value, dict))]:
-        if "tie_word_embeddings" in each:
-            each["tie_word_embeddings"] = tie
-    try:
-        made = type(config).from_dict(fields)
-    except (StrictDataclassError, ValueError):
-        return None
-    made._attn_implementation = config._attn_implementation
-    return made
 
 
 def _grown(subject: Subject, config: Any) -> Any:
@@ -169,7 +152,7 @@ def resize_saved(subject: Subject) -> None:
     config = subject.config()
     _saved(subject, config, told="")
     tied = getattr(config, "tie_word_embeddings", None)
-    switched = None if tied is None else _switched(config, tie=not tied)
+    switched = None if tied is None else ties_switched(config, tie=not tied)
     changed = switched is not None and switched.to_dict() != config.to_dict()
     if changed and subject.model().get_output_embeddings() is not None:
         _saved(subject, switched, told=f" with `tie_word_embeddings={not tied}`")

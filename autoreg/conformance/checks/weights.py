@@ -26,6 +26,7 @@ from autoreg.conformance.checks.perturbation import (
     snapshot,
     storages,
     tensors,
+    ties_switched,
 )
 from autoreg.conformance.subject import Subject
 
@@ -465,6 +466,7 @@ def flipped_ties(subject: Subject) -> None:
     config = subject.config()
     subject.need(has_field(config, "tie_word_embeddings"), "its config has no `tie_word_embeddings`")
     value = not bool(getattr(config, "tie_word_embeddings", False))
+    subject.need(ties_switched(config, tie=value) is not None, "the config refuses ties the other way")
     # Not as derived: where a nested config says otherwise than the whole, setting it everywhere may change nothing.
     opposite = set_everywhere(subject.config(), "tie_word_embeddings", not value)
     set_everywhere(config, "tie_word_embeddings", value)
