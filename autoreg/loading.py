@@ -18,6 +18,7 @@ from torch.overrides import TorchFunctionMode
 
 from autoreg import bridge, runtime
 from autoreg.checkpoint import ConfigFile, Weights, check_files, check_sizes, manifest, read_config, read_weights
+from autoreg.checkpoint.source import fetch_if_there
 from autoreg.errors import (
     CheckpointError,
     IncompleteCheckpointError,
@@ -173,6 +174,8 @@ class Load:
         read = [header.file for header in weights.headers] + [*weights.pickles, weights.index]
         names = [os.path.relpath(file, weights.folder) for file in read if file]
         full = self.wishes.verify == "full"
+        if self._folder() is None and not self._options.get("subfolder"):
+            fetch_if_there(self.source, manifest.NAME, self._options)  # beside the weights in the cache, if it has one
         found = manifest.check(weights.folder, ["config.json", *names], full=full)
         if full and self._folder() is None:  # from the hub, whose cache names each file by its digest
             found += manifest.compare_with_hub(weights.folder)[1]

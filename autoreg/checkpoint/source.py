@@ -13,7 +13,7 @@ from typing import Any
 
 from autoreg.errors import CheckpointNotFoundError
 
-__all__ = ["fetch", "is_path", "nearby"]
+__all__ = ["fetch", "fetch_if_there", "is_path", "nearby"]
 
 _HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?")
@@ -104,6 +104,19 @@ def fetch(repository: str, name: str, options: Mapping[str, Any]) -> str | None:
             ) from error
         return None
     return path
+
+
+def fetch_if_there(repository: str, name: str, options: Mapping[str, Any]) -> str | None:
+    """Return the path of a file that few repositories have; of those that lack it, the hub is asked once a revision."""
+    import huggingface_hub
+
+    revision = options.get("revision")
+    cached = huggingface_hub.try_to_load_from_cache(
+        repository, name, cache_dir=options.get("cache_dir"), revision=getattr(revision, "resolved", revision)
+    )
+    if isinstance(cached, str):
+        return cached
+    return fetch(repository, name, options) if cached is None else None
 
 
 def _folder_meant(text: str) -> str:

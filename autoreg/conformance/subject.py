@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -238,9 +239,15 @@ class Subject:
         except (MismatchError, NotApplicableError, DerivationError):
             raise
         except Exception as error:
+            lacking = _LACKING.search(str(error)) if isinstance(error, ImportError) else None
+            if lacking:
+                raise NotApplicableError(reason=f"it needs the library {lacking[1]}, which is not installed") from error
             text = f"{type(error).__name__}: {error}"
             raise MismatchError(problem=f"{problem}: {text}") from error
         self.comparisons += 1
+
+
+_LACKING = re.compile(r"requires the (\S+) library but it was not found")  # transformers' `requires_backends`
 
 
 @dataclass(slots=True)

@@ -575,6 +575,13 @@ KNOWN: Sequence[Known] = (
         kind="defect",
         why="The attentions of the projection are returned unasked, and there are none with sdpa.",
     ),
+    Known(
+        check="forward.attentions",
+        pattern=r"^Llama4ForConditionalGeneration: IndexError: tuple index out of range",
+        kind="defect",
+        why="The vision model reads `output[2]` of an encoder that returns no hidden states"
+        " (`modeling_llama4.py:1135`).",
+    ),
     # --- training ---
     Known(
         check="training.num-items",
@@ -904,6 +911,12 @@ KNOWN: Sequence[Known] = (
         kind="defect",
         why="`scale_corrected_output` calls `self.forward`, past the hooks it is meant for"
         " (`modeling_gemma3n.py:1083`).",
+    ),
+    Known(
+        check="beyond.half-precision",
+        pattern=r"^MimiModel: RuntimeError: Input type \(CPUBFloat16Type\)",
+        kind="defect",
+        why="The codebook keeps its table in a plain attribute (`_embed`), which `.float()` leaves behind.",
     ),
 )
 

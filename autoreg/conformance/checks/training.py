@@ -530,9 +530,11 @@ def _shift(subject: Subject, model: Any) -> int:
     _role(subject)
     labels, outputs = _labelled(subject, model)
     subject.need(labels.ndim == 2 and labels.shape[1] > 3, "its labels are not one a token")  # noqa: PLR2004
-    found = [each for each in range(3) if _near(_cross_entropy(outputs.logits, labels, each), outputs.loss)]
+    losses = {each: _cross_entropy(outputs.logits, labels, each) for each in range(3)}
+    found = [each for each, loss in losses.items() if _near(loss, outputs.loss)]
     subject.need(found, "its loss is no plain cross entropy (see training.loss)")
-    return found[0]
+    # Two of them may be near each other by chance.
+    return min(found, key=lambda each: abs(losses[each] - outputs.loss.item()))
 
 
 @check("training.ignored-labels", level="runs", needs=("loss",))
