@@ -115,6 +115,20 @@ KNOWN: Sequence[Known] = (
         kind="defect",
         why="`Config()` raises: its defaults do not pass its own `validate_architecture`.",
     ),
+    Known(
+        check="config.file",
+        pattern=r"^pe_(audio_)?video(_encoder)?: config\.json differs when the same config is loaded and written again",
+        kind="defect",
+        why="`__post_init__` merges its own defaults into a `vision_config` that comes as a dict, as on loading:"
+        " `global_pool` appears in what had none (`configuration_pe_video.py:80`).",
+    ),
+    Known(
+        check="properties.config-roundtrip",
+        pattern=r"^moshi: .*\| MoshiConfig\(vocab_size=\d+\): depth_decoder_config\.vocab_size: ",
+        kind="defect",
+        why="The depth decoder is given the vocabulary of the whole only where its config comes as a dict, as it does"
+        " on loading (`configuration_moshi.py:175`).",
+    ),
     # --- declarations ---
     Known(
         check="registration.module-names",
@@ -145,6 +159,12 @@ KNOWN: Sequence[Known] = (
         pattern=r"^llava_(next_video|onevision): .*_can_record_outputs\['hidden_states'\]` is 'LlamaDecoderLayer'",
         kind="defect",
         why="The table names the layer of one language model, and any may be built in.",
+    ),
+    Known(
+        check="registration.model-type",
+        pattern=r"^mlcd: `MLCDVisionConfig\.model_type` is 'mlcd_vision_model'",
+        kind="design",
+        why="`mlcd` is an older name of `mlcd_vision_model`, kept for old repositories (`modeling_auto.py:375`).",
     ),
     # --- weights ---
     Known(
@@ -207,6 +227,51 @@ KNOWN: Sequence[Known] = (
         " (`modeling_granite_speech5.py:328`).",
     ),
     # --- forward ---
+    Known(
+        check="forward.hidden-states",
+        pattern=r"^OneFormer\w+: `transformer_decoder_hidden_states` is no tuple of tensors",
+        kind="defect",
+        why="The field holds the auxiliary predictions, which are dicts, and no hidden states"
+        " (`modeling_oneformer.py:2964`).",
+    ),
+    Known(
+        check="forward.hidden-states",
+        pattern=r"^PegasusX\w+: `encoder_hidden_states` is no tuple of tensors",
+        kind="defect",
+        why="The last of the encoder's hidden states is a pair, of the local and of the global tokens"
+        " (`modeling_pegasus_x.py:898`).",
+    ),
+    Known(
+        check="forward.attentions",
+        pattern=r"^MiniCPM(Ocr|V4_7)VisionModel: `output_attentions=True` is ignored",
+        kind="defect",
+        why="The attention returns `attn_output, None` with every implementation (`modeling_minicpm_ocr.py:234`), and"
+        " is named in `_can_record_outputs`.",
+    ),
+    Known(
+        check=("forward.eager-and-sdpa", "forward.right-padding"),
+        pattern=r"^PaliGemmaModel: ",
+        kind="defect",
+        why="Without `token_type_ids` the mask is a causal one, which sdpa drops where no row is padded, and"
+        " `GemmaAttention.is_causal` is False (`use_bidirectional_attention`): the text is then read in both"
+        " directions. With `is_causal` set to True eager and sdpa agree.",
+    ),
+    Known(
+        check="forward.default-mask",
+        pattern=r"^Qwen2Audio\w+: It fails without an attention mask: TypeError: 'NoneType' object is",
+        kind="defect",
+        why="A text with one token for each sound is expanded by `_merge_input_ids_with_audio_features`, which reads"
+        " the optional `attention_mask` (`modeling_qwen2_audio.py:536`).",
+    ),
+    Known(
+        check=("forward.mask", "forward.eager-and-sdpa-padded"),
+        pattern=r"^RecurrentGemma\w+: ",
+        kind="defect",
+        why="`RecurrentGemmaRecurrentBlock` takes `attention_mask` and does not use it"
+        " (`modeling_recurrent_gemma.py:418`): what padding leaves in the states depends on its ids, and on how"
+        " attention treats hidden places. With `linear_x` masked there, hidden tokens no longer matter, and with"
+        " `linear_y` too eager and sdpa agree.",
+    ),
     Known(
         check=("forward.left-padding", "generation.left-padding"),
         pattern=r"padded on the left",
@@ -545,7 +610,7 @@ KNOWN: Sequence[Known] = (
     ),
     Known(
         check="forward.attentions",
-        pattern=r"^(GroundingDino|Lfm3VlVision|MaskFormerSwin)\w*: `(decoder_)?attentions` is no tuple of tensors",
+        pattern=r"^(MM)?(GroundingDino|Lfm3VlVision|MaskFormerSwin|OneFormer|PvtV2)\w*: `\w*attentions` is no tuple of",
         kind="design",
         why="A layer attends several times, or there are several images or stages: a tuple of tuples.",
     ),
@@ -719,6 +784,59 @@ KNOWN: Sequence[Known] = (
         kind="design",
         why="The encoders are DINOv2's, with the mask token of its pretraining.",
     ),
+    Known(
+        check="training.finite",
+        pattern=r"^Molmo2Model: .*`mm_token_type_ids` is required as a model input when training",
+        kind="design",
+        why="Training asks for `mm_token_type_ids`, of a text without images too (`modeling_molmo2.py:832`).",
+    ),
+    Known(
+        check="training.checkpointing",
+        pattern=r"^MuseSparkAudioModel: .*is not compatible with gradient checkpointing",
+        kind="defect",
+        why="The audio encoder inherits `supports_gradient_checkpointing = True`, and its layers are no"
+        " `GradientCheckpointingLayer`.",
+    ),
+    Known(
+        check="training.checkpointing",
+        pattern=r"^PPOCRV(5Server|6Small)RecModel: .*nothing is computed again",
+        kind="defect",
+        why="The model sets `gradient_checkpointing`, which nothing reads: only the encoder of the head has layers for"
+        " it, and the backbone has none (`modeling_pp_ocrv5_server_rec.py:325`).",
+    ),
+    Known(
+        check="training.derivative",
+        pattern=r"^PPDocLayoutV4Model: ",
+        kind="design",
+        why="As in DETR the reference points and the chosen queries are detached on purpose"
+        " (`modeling_pp_doclayout_v4.py:1545`); without `detach` the check passes.",
+    ),
+    Known(
+        check="training.dropout",
+        pattern=r"^Qwen3ASREncoder: .*the same \| activation_dropout, attention_dropout, dropout$",
+        kind="defect",
+        why="The rates are copied to attributes that nothing reads, and `attention_dropout` is 0.0, hard-coded"
+        " (`modeling_qwen3_asr.py:124`).",
+    ),
+    Known(
+        check="training.gradients",
+        pattern=r"^Mra\w+: .*nor by any output \| ([\w.]+\.attention\.self\.(query|key|value)\.(weight|bias)(, )?)+$",
+        kind="defect",
+        why="Without its CUDA kernel attention returns zeros, without a word (`modeling_mra.py:364`).",
+    ),
+    Known(
+        check="training.gradients",
+        pattern=r"^NllbMoe\w+: .*nor by any output \| ([\w.]+\.experts\.expert_([2-9]|\d\d+)\.[\w.]+(, )?)+$",
+        kind="defect",
+        why="The router returns a one-hot mask, and the experts take it for the numbers of the chosen and make it"
+        " one-hot again (`modeling_nllb_moe.py:354`): of all experts only 0 and 1 are ever run.",
+    ),
+    Known(
+        check="training.gradients",
+        pattern=r"^PeAudio(Model|Encoder): .*no gradient .* \| ([\w.]*embedder\.(bottleneck|dac_\w+)\.[\w.]+(, )?)+$",
+        kind="design",
+        why="The codec runs under `no_grad` on purpose: its features are given (`modeling_pe_audio.py:170`).",
+    ),
     # --- generation ---
     Known(
         check=("generation.resize", "generation.resize-untied"),
@@ -884,6 +1002,47 @@ KNOWN: Sequence[Known] = (
         kind="defect",
         why="The first short text makes `forward` build new attention modules (`set_attention_type`), whose initial"
         " weights take numbers from the generator.",
+    ),
+    Known(
+        check=("generation.cache", "generation.chunks", "generation.beams"),
+        pattern=r"^ProphetNetForCausalLM: .*(with the cache than|in pieces of .* tokens with the cache has)",
+        kind="defect",
+        why="`get_predict_relative_pos_embeddings` mixes the biases of all places of a text: even the first logits"
+        " depend on how long the text is that is passed at once, with and without the cache.",
+    ),
+    Known(
+        check="generation.continued",
+        pattern=r"^ProphetNetForCausalLM: .*`use_cache` is only supported for `decoder_input_ids` of length 1",
+        kind="design",
+        why="The cache is continued by single tokens only, and says so.",
+    ),
+    Known(
+        check="generation.chunks",
+        pattern=r"^BambaForCausalLM: .*in pieces of .* tokens with the cache has other logits",
+        kind="defect",
+        why="Without `position_ids` the positions begin at 0, whatever the cache holds (`modeling_bamba.py:971`); with"
+        " them the pieces agree.",
+    ),
+    Known(
+        check="generation.beams",
+        pattern=r"^Llama4ForConditionalGeneration: .*Image features and image tokens do not match",
+        kind="defect",
+        why="`generate` encodes the images once and repeats `pooler_output` for the beams"
+        " (`_expand_multimodal_outputs`); the model reads `last_hidden_state` (`modeling_llama4.py:1284`).",
+    ),
+    Known(
+        check="generation.continued",
+        pattern=r"^HiggsAudioV2ForConditionalGeneration: .*than from the text alone",
+        kind="design",
+        why="What it says are audio codes, in `audio_sequences`: `sequences` holds placeholders, from which alone"
+        " nobody can go on.",
+    ),
+    Known(
+        check="generation.resize-saved",
+        pattern=r"^Molmo2\w+: .*cannot be loaded",
+        kind="defect",
+        why="The embedding has `vocab_size + additional_vocab_size` rows (`modeling_molmo2.py:653`); resizing sets"
+        " `vocab_size` to all rows, so that loading builds the additional ones once more.",
     ),
     # --- beyond ---
     Known(

@@ -313,6 +313,10 @@ def _error(
 ) -> tuple[float, str]:
     """Move the weights at random, by steps of that size; return how far the gradient is out, and both changes."""
     move = {name: size * torch.randn(each.shape, generator=generator) for name, each in found.items()}
+    for name, module in model.named_modules():
+        weight = f"{name}.weight" if name else "weight"
+        if isinstance(module, torch.nn.Embedding) and module.padding_idx is not None and weight in move:
+            move[weight][module.padding_idx] = 0  # no gradient by design, also where RoCBert takes it for a default
     foretold = float(sum((each.double() * move[name]).sum() for name, each in found.items()))
     ahead = _moved(subject, model, inputs, move) - here
     behind = here - _moved(subject, model, inputs, {name: -each for name, each in move.items()})

@@ -34,6 +34,7 @@ _ENTRIES: tuple[tuple[str, tuple[Form, ...]], ...] = (
     (r"^(video_grid_thw)$", vision.VIDEO_GRID),
     (r"^(.*grid_(thw|hw|shapes?))$", vision.GRID),
     (r"merge_sizes?$", vision.MERGES),
+    (r"^target_sizes$", vision.PATCHED_SIZES),
     (r"^(image_sizes?|original_sizes|target_sizes|.*_sizes)$", vision.SIZES),
     (r"^(spatial_shapes)$", vision.SHAPES),
     (r"^pixel_position_ids$|^image_position_ids$|^.*_position_ids$", (*vision.PATCH_POSITIONS, text.POSITIONS)),

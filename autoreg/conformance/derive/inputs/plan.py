@@ -13,7 +13,7 @@ from autoreg.conformance.derive.inputs.catalogue import SWITCHES, forms_of, moda
 from autoreg.conformance.derive.inputs.draw import Draw, Sizes
 from autoreg.conformance.derive.inputs.form import Form, of_choices
 from autoreg.conformance.derive.inputs.generic import EMBEDDED
-from autoreg.conformance.derive.inputs.vision import PATCH_ROWS, PATCH_ROWS_MASK
+from autoreg.conformance.derive.inputs.vision import PATCH_ROWS, PATCH_ROWS_MASK, STRIP
 
 __all__ = ["Plan", "first_plan", "forms_beside", "likeliest", "optional_modalities", "parameters_of"]
 
@@ -119,7 +119,8 @@ def likeliest(name: str, parameters: Mapping[str, inspect.Parameter]) -> tuple[F
     flat = [form for form in forms if form.kind == "pixels" and form.batch_axis is None]
     rows = [form for form in forms if form is PATCH_ROWS or form is PATCH_ROWS_MASK]
     gridded = any("grid" in other and (other == "grid_thw" or "image" in other) for other in parameters)
-    first = flat if gridded else rows if "spatial_shapes" in parameters else []
+    strips = [form for form in forms if form is STRIP and "target_sizes" in parameters]
+    first = flat if gridded else rows if "spatial_shapes" in parameters else strips
     return (*first, *(form for form in forms if form not in first))
 
 

@@ -42,6 +42,7 @@ _KINDS = MappingProxyType(
 )
 _MOST_SAID = 6
 _LARGEST = 4096
+_LARGEST_SIDE = 1024  # more is rather the width of a patch than the side of an image, and slow
 # Words of the errors that count placeholders, of those that only have numbers in them none.
 _COUNTED = frozenset({"token", "tokens", "features", "placeholder", "placeholders", "mask", "number", "masked"})
 _EQUAL = re.compile(r"tokens\D*(\d+)\D+features\D*\1\b")
@@ -184,7 +185,9 @@ def _neighbours(model: Any, config: Any, found: Found, fixed: tuple[str | None, 
         if name not in plan.forms and not (name == "inputs_embeds" and "input_ids" in plan.forms):
             for form in likeliest(name, parameters)[:2]:
                 yield plan.having(name, form, "the model asks for it")
-    yield from _sized(plan, dict.fromkeys(("image", "frames", "samples", "features", "length"), _said(evidence)))
+    said = _said(evidence)
+    sides = tuple(number for number in said if number <= _LARGEST_SIDE)
+    yield from _sized(plan, {"image": sides, **dict.fromkeys(("frames", "samples", "features", "length"), said)})
     ordered = [name for name in mentioned if name in plan.forms and name not in settled]
     ordered += [name for name in plan.forms if name not in ordered and name not in settled]
     for name in ordered:
@@ -196,6 +199,7 @@ def _neighbours(model: Any, config: Any, found: Found, fixed: tuple[str | None, 
     for name in ordered:
         if name != keep and parameters[name].default is not parameters[name].empty and len(plan.forms) > 1:
             yield plan.without(name)
+    yield from _sized(plan, {"image": tuple(number for number in said if number > _LARGEST_SIDE)})
 
 
 def _larger(config: Any, plan: Plan, evidence: Evidence) -> Iterator[Plan]:

@@ -91,6 +91,12 @@ def _pictured_patches(draw: Draw, name: str) -> torch.Tensor:
     return draw.normal(name, (rows, _channels(draw), _patch(draw), _patch(draw)))
 
 
+def _strip(draw: Draw, name: str) -> torch.Tensor:
+    """Return the patches of all images side by side, as one image that is a patch high."""
+    patches = draw.batch_size * _side(draw) ** 2
+    return draw.normal(name, (1, _channels(draw), _patch(draw), patches * _patch(draw)))
+
+
 def _patch_rows(draw: Draw, name: str) -> torch.Tensor:
     width = _channels(draw) * _patch(draw) ** 2
     return draw.normal(name, (draw.batch_size, _side(draw) ** 2, width))
@@ -170,6 +176,7 @@ PATCHES = Form(make=_patches, kind="pixels", batch_axis=None)
 PLACED_PATCHES = (Form(make=_placed_patches, kind="pixels"),)
 _video = Form(make=_clip_first, kind="pixels")
 PATCH_ROWS = Form(make=_patch_rows, kind="pixels")
+STRIP = Form(make=_strip, kind="pixels", batch_axis=None)
 PIXELS = (
     _pixels,
     _video,
@@ -182,6 +189,7 @@ PIXELS = (
     Form(make=_channels_first, kind="pixels"),
     Form(make=_embedded_patches, kind="pixels", batch_axis=None),
     Form(make=_channels_last, kind="pixels"),
+    STRIP,
 )
 VIDEOS = (_video, PATCHES, Form(make=_channels_first, kind="pixels"), _pixels)
 GRID = (Form(make=_grid, kind="index"), Form(make=_flat_grid, kind="index"), Form(make=_sizes, kind="index"))
@@ -192,6 +200,7 @@ SIZES = (
     Form(make=_flat_grid, kind="index"),
     Form(make=_tuple_sizes, kind="index"),
 )
+PATCHED_SIZES = (SIZES[2], *SIZES[:2])
 MERGES = (Form(make=_merges, kind="index"),)
 SHAPES = (Form(make=_flat_grid, kind="index"), Form(make=_sizes, kind="index"), Form(make=_grid, kind="index"))
 PATCH_ROWS_MASK = Form(make=_patch_rows_mask, kind="mask")
