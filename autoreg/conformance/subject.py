@@ -25,7 +25,7 @@ from autoreg.errors import DerivationError, MismatchError, NotApplicableError
 if TYPE_CHECKING:
     from autoreg.conformance.check import Check
 
-__all__ = ["Subject", "enliven"]
+__all__ = ["Subject", "enliven", "excuse_library"]
 
 
 class Subject:
@@ -239,15 +239,20 @@ class Subject:
         except (MismatchError, NotApplicableError, DerivationError):
             raise
         except Exception as error:
-            lacking = _LACKING.search(str(error)) if isinstance(error, ImportError) else None
-            if lacking:
-                raise NotApplicableError(reason=f"it needs the library {lacking[1]}, which is not installed") from error
+            excuse_library(error)
             text = f"{type(error).__name__}: {error}"
             raise MismatchError(problem=f"{problem}: {text}") from error
         self.comparisons += 1
 
 
 _LACKING = re.compile(r"requires the (\S+) library but it was not found")  # transformers' `requires_backends`
+
+
+def excuse_library(error: Exception) -> None:
+    """Raise NotApplicableError where transformers says that a library is needed which is not installed."""
+    lacking = _LACKING.search(str(error)) if isinstance(error, ImportError) else None
+    if lacking:
+        raise NotApplicableError(reason=f"it needs the library {lacking[1]}, which is not installed") from error
 
 
 @dataclass(slots=True)

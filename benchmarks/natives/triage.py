@@ -419,7 +419,7 @@ KNOWN: Sequence[Known] = (
     ),
     Known(
         check=("forward.mask", "forward.right-padding"),
-        pattern=r"^Sam3LiteTextTextModel",
+        pattern=r"^Sam3LiteText(Text)?Model",
         kind="design",
         why="The first and the last layer are convolutions, which mix neighbouring places whatever the mask hides.",
     ),
@@ -647,6 +647,19 @@ KNOWN: Sequence[Known] = (
         why="The vision model reads `output[2]` of an encoder that returns no hidden states"
         " (`modeling_llama4.py:1135`).",
     ),
+    Known(
+        check="forward.hidden-states",
+        pattern=r"^Sam3LiteTextTextModel: There are 2 `hidden_states`",
+        kind="defect",
+        why="`_can_record_outputs` names the attention layer; the convolutional layers before and after are none.",
+    ),
+    Known(
+        check="forward.hidden-states",
+        pattern=r"^Tipsv2TextModel: `hidden_states\[-1\]` is not `last_hidden_state`",
+        kind="defect",
+        why="The final layer norm is not put into `hidden_states[-1]`, as it is in other models"
+        " (`modeling_tipsv2.py:923`).",
+    ),
     # --- training ---
     Known(
         check="training.num-items",
@@ -836,6 +849,18 @@ KNOWN: Sequence[Known] = (
         pattern=r"^PeAudio(Model|Encoder): .*no gradient .* \| ([\w.]*embedder\.(bottleneck|dac_\w+)\.[\w.]+(, )?)+$",
         kind="design",
         why="The codec runs under `no_grad` on purpose: its features are given (`modeling_pe_audio.py:170`).",
+    ),
+    Known(
+        check="training.gradients",
+        pattern=r"^SqueezeBertForMaskedLM: .*nor by any output \| transformer\.pooler\.dense\.bias,",
+        kind="defect",
+        why="`SqueezeBertModel` always has a pooler, which the head does not use (`modeling_squeezebert.py:424`).",
+    ),
+    Known(
+        check="training.gradients",
+        pattern=r"^SeamlessM4T(v2)?Model: .*nor by any output \| t2u_model\.",
+        kind="design",
+        why="The unit decoder is run by `generate` only, on what has been generated as text.",
     ),
     # --- generation ---
     Known(
@@ -1044,6 +1069,13 @@ KNOWN: Sequence[Known] = (
         why="The embedding has `vocab_size + additional_vocab_size` rows (`modeling_molmo2.py:653`); resizing sets"
         " `vocab_size` to all rows, so that loading builds the additional ones once more.",
     ),
+    Known(
+        check="generation.resize-saved",
+        pattern=r"^T5GemmaModel",
+        kind="defect",
+        why="Encoder and decoder have a config each; resizing changes the embeddings of one and a single"
+        " `vocab_size`.",
+    ),
     # --- beyond ---
     Known(
         check=("beyond.offload", "beyond.linear-replaced"),
@@ -1083,6 +1115,12 @@ KNOWN: Sequence[Known] = (
         pattern=r"^MimiModel: RuntimeError: Input type \(CPUBFloat16Type\)",
         kind="defect",
         why="The codebook keeps its table in a plain attribute (`_embed`), which `.float()` leaves behind.",
+    ),
+    Known(
+        check="beyond.submodules-called",
+        pattern=r"^SqueezeBert",
+        kind="defect",
+        why="The encoder calls `layer.forward(…)` (`modeling_squeezebert.py:321`).",
     ),
 )
 

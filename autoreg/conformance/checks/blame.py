@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from autoreg.conformance.subject import Subject
+from autoreg.conformance.subject import Subject, excuse_library
 from autoreg.errors import DerivationError, MismatchError, NotApplicableError
 
 __all__ = ["blaming"]
@@ -29,6 +29,7 @@ def blaming(subject: Subject, problem: str, *, compared: str = "") -> Iterator[N
     except (MismatchError, NotApplicableError, DerivationError):
         raise
     except Exception as error:
+        excuse_library(error)
         words = " ".join(_said(error).split())
         words = words if len(words) <= _LONGEST else f"{words[:_LONGEST]}…"
         raise MismatchError(
