@@ -262,11 +262,12 @@ class _Face:
             CheckpointError: config.json is missing or cannot be right.
         """
         with _held(pretrained_model_name_or_path, kwargs):
+            trusting = kwargs.get("trust_remote_code") is True
             request = _Request(cls.__name__, pretrained_model_name_or_path, kwargs)
             architecture = request.architecture()
             cls._check(request, architecture)
             request.settle_trust()
-            with runtime.loading(request.choice):
+            with runtime.loading(request.choice, trusting=trusting):
                 try:
                     return cls._load(request, architecture, inputs)
                 except AutoregError:

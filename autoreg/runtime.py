@@ -271,6 +271,10 @@ class Runtime:
         """Say whether this thread is inside a `from_pretrained` of autoreg's own."""
         return _inside.get()
 
+    def trusts(self) -> bool:
+        """Say whether the caller of the load that this thread is in said `trust_remote_code=True`."""
+        return _trusting.get()
+
     def observer(self) -> Observer | None:
         """Return who looks over the load that this thread is in, if it is one of autoreg's."""
         return _observer.get()
@@ -386,6 +390,7 @@ _importing: ContextVar[tuple[str, ...]] = ContextVar("the model types whose plug
 _recording: ContextVar[bool] = ContextVar("whether this thread calls a package's own register function", default=False)
 _loading: ContextVar[Choice | None] = ContextVar("the owner of the checkpoint that is being loaded", default=None)
 _inside: ContextVar[bool] = ContextVar("whether this thread loads through autoreg", default=False)
+_trusting: ContextVar[bool] = ContextVar("whether the caller of this load trusts code from checkpoints", default=False)
 _observer: ContextVar[Observer | None] = ContextVar("who looks over the load of this thread", default=None)
 
 
@@ -538,12 +543,19 @@ def isolated() -> Iterator[Runtime]:
 
 
 @contextmanager
-def loading(choice: Choice | None) -> Iterator[None]:
-    """Let by-name look-ups inside the block prefer the classes of this owner."""
+def loading(choice: Choice | None, *, trusting: bool) -> Iterator[None]:
+    """Let by-name look-ups inside the block prefer the classes of this owner.
+
+    Args:
+        choice: whose checkpoint is being loaded.
+        trusting: whether the caller allowed code from checkpoints; what a package passes on inside does not count.
+    """
+    trust = _trusting.set(trusting and (_trusting.get() or not _inside.get()))
     token, inside = _loading.set(choice), _inside.set(True)
     try:
         yield
     finally:
+        _trusting.reset(trust)
         _inside.reset(inside)
         _loading.reset(token)
 

@@ -51,5 +51,8 @@ class Plugins(Protocol):
     def loads(self) -> bool:
         """Say whether this thread is inside a `from_pretrained` of autoreg's own."""
 
+    def trusts(self) -> bool:
+        """Say whether the caller of the load that this thread is in said `trust_remote_code=True`."""
+
     def observer(self) -> Observer | None:
         """Return who looks this thread's load over, if it is one of autoreg's."""
