@@ -338,6 +338,8 @@ class ConvS2SEncoder(ConvS2SPreTrainedModel):
             raise ValueError("You must specify exactly one of input_ids or inputs_embeds")
         if inputs_embeds is None:
             inputs_embeds = self.embed_tokens(input_ids)
+        if output_hidden_states is None:
+            output_hidden_states = self.config.output_hidden_states
         packing = _packing(attention_mask, inputs_embeds.shape[1])
         if packing is not None:
             inputs_embeds = packing.pack(inputs_embeds)
@@ -348,13 +350,12 @@ class ConvS2SEncoder(ConvS2SPreTrainedModel):
         states = [hidden_states]
         for layer in self.layers:
             hidden_states = layer(hidden_states, real)
-            states.append(hidden_states)
+            if output_hidden_states:
+                states.append(hidden_states)
         last = self.out_proj(hidden_states)
         if self.config.scale_encoder_gradient:
             # The embeddings reach the values on a way of their own, whose gradient stays whole (section 3.4).
             last = ScaleGradient.apply(last, 1 / (2 * self.config.decoder_layers))
-        if output_hidden_states is None:
-            output_hidden_states = self.config.output_hidden_states
         return ConvS2SEncoderOutput(
             last_hidden_state=_unpacked(packing, last),
             hidden_states=tuple(_unpacked(packing, each) for each in states) if output_hidden_states else None,
@@ -448,8 +449,9 @@ class ConvS2SDecoder(ConvS2SPreTrainedModel):
                 output_attentions=output_attentions,
                 **source,
             )
-            states.append(hidden_states)
             weights.append(attended)
+            if output_hidden_states:
+                states.append(hidden_states)
         return BaseModelOutputWithPastAndCrossAttentions(
             last_hidden_state=_unpacked(packing, self.dropout(self.out_proj(hidden_states))),
             past_key_values=past_key_values,
@@ -491,7 +493,7 @@ def _embed_positions(
     positions = torch.arange(embeds.shape[1], device=embeds.device)[None]
     columns = embeds.shape[1] if past is None else embeds.shape[1] + past.get_seq_length()
     if past is not None:
-        positions = positions + past.values[:, None]
+        positions = positions + past.values[:, None].to(embeds.device)
     if packing is not None:
         # Padding has no position; it lies behind the last one, where the table may end.
         positions = positions.masked_fill(~packing.real, 0)
