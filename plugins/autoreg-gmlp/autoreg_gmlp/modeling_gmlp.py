@@ -189,7 +189,8 @@ class GMLPModel(GMLPPreTrainedModel):
             output_hidden_states: Whether to return `hidden_states`; `config.output_hidden_states` when `None`.
             output_attentions: Whether to return `attentions`; `config.output_attentions` when `None`. There are
                 some only in an aMLP (`config.attention_head_dim`) with the attention implementation "eager".
-            **kwargs: `return_dict`, as everywhere in transformers; anything else is ignored.
+            **kwargs: `return_dict`, as everywhere in transformers; `position_ids` are refused, and anything else is
+                ignored.
 
         Returns:
             `last_hidden_state` `(batch_size, length, hidden_size)`, and as asked `num_hidden_layers + 1`
@@ -198,8 +199,13 @@ class GMLPModel(GMLPPreTrainedModel):
 
         Raises:
             ValueError: Both or none of `input_ids` and `inputs_embeds`; a text longer than
-                `config.max_position_embeddings`; an attention mask of another shape.
+                `config.max_position_embeddings`; an attention mask of another shape; `position_ids`.
         """
+        if kwargs.get("position_ids") is not None:
+            raise ValueError(
+                "gMLP takes no `position_ids`: the place of a token is its number among the real tokens of its row. "
+                "Texts cannot be packed into one row either, because W would mix them: pad them instead."
+            )
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("You must specify exactly one of input_ids or inputs_embeds")
         if inputs_embeds is None:
@@ -307,7 +313,10 @@ class GMLPForMaskedLM(GMLPPreTrainedModel):
 
 
 class GMLPForSequenceClassification(GMLPPreTrainedModel):
-    """gMLP with a linear classifier on the first real token, which is the tokenizer's `<cls>`."""
+    """gMLP with a linear classifier on the mean of the real tokens.
+
+    Not on the first token as in BERT: one row of each W would have to gather the whole text for it.
+    """
 
     def __init__(self, config: GMLPConfig):
         super().__init__(config)
@@ -335,7 +344,7 @@ class GMLPForSequenceClassification(GMLPPreTrainedModel):
             `loss` (scalar), `logits` `(batch_size, num_labels)`, `hidden_states`, `attentions`.
         """
         outputs: BaseModelOutput = self.model(input_ids, attention_mask, inputs_embeds, return_dict=True, **kwargs)
-        logits = self.classifier(self.dropout(_first_real(outputs.last_hidden_state, attention_mask)))
+        logits = self.classifier(self.dropout(_mean_of_real(outputs.last_hidden_state, attention_mask)))
         loss = None
         if labels is not None:
             loss = self.loss_function(logits=logits, labels=labels, pooled_logits=logits, config=self.config, **kwargs)
@@ -382,12 +391,13 @@ def _classifier_dropout(config: GMLPConfig) -> float:
     return config.hidden_dropout if config.classifier_dropout is None else config.classifier_dropout
 
 
-def _first_real(hidden_states: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor:
-    """Return the state of each row's first token that is not padding, `(batch_size, hidden_size)`."""
+def _mean_of_real(hidden_states: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor:
+    """Return the mean state of each row's tokens that are not padding, `(batch_size, hidden_size)`."""
     if attention_mask is None:
-        return hidden_states[:, 0]
-    first = attention_mask.ne(0).int().argmax(dim=1)
-    return hidden_states[torch.arange(len(first), device=first.device), first]
+        return hidden_states.mean(dim=1)
+    padding = attention_mask.logical_not()[..., None]
+    number = (~padding).sum(dim=1).clamp(min=1)
+    return hidden_states.masked_fill(padding, 0).sum(dim=1) / number
 
 
 __all__ = [

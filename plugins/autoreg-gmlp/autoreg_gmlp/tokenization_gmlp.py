@@ -18,7 +18,7 @@ class GMLPTokenizer(PreTrainedTokenizerFast):
         vocab: Piece to id, the special tokens among them; the bytes when `None`.
         merges: Pairs of pieces, in the order in which they are merged.
         pad_token: Token for padding.
-        cls_token: Token that opens a text, and that a classifier reads.
+        cls_token: Token that opens a text.
         sep_token: Token that ends a text.
         mask_token: Token that stands for a hidden piece. It takes the space before it along, because a word
             within a text begins with its space.
@@ -51,10 +51,11 @@ class GMLPTokenizer(PreTrainedTokenizerFast):
         self._tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         self._tokenizer.decoder = decoders.ByteLevel()
         super().__init__(pad_token=pad_token, cls_token=cls_token, sep_token=sep_token, mask_token=mask_token, **kwargs)
+        opening, end = str(self.cls_token), str(self.sep_token)
         self._tokenizer.post_processor = processors.TemplateProcessing(
-            single="$cls $A $sep".replace("$cls", str(cls_token)).replace("$sep", str(sep_token)),
-            pair=f"{cls_token} $A {sep_token} $B {sep_token}",
-            special_tokens=[(str(self.cls_token), self.cls_token_id), (str(self.sep_token), self.sep_token_id)],
+            single=[opening, "$A", end],
+            pair=[opening, "$A", end, "$B", end],
+            special_tokens=[(opening, self.cls_token_id), (end, self.sep_token_id)],
         )
 
 

@@ -197,6 +197,13 @@ def test_unfit_mask_is_refused(make_model, shape):
         make_model()(_ids(), attention_mask=torch.ones(shape))
 
 
+@pytest.mark.parametrize("head", HEADS.values())
+def test_position_ids_are_refused(make_model, head):
+    """Position ids, as packed texts have them, raise with the way out, instead of being ignored."""
+    with pytest.raises(ValueError, match="takes no `position_ids`.*pad them instead"):
+        make_model(head)(_ids(), position_ids=torch.arange(9)[None])
+
+
 @pytest.mark.parametrize("inputs", [{}, {"input_ids": _ids(), "inputs_embeds": torch.zeros(2, 9, 12)}])
 def test_exactly_one_kind_of_input(make_model, inputs):
     """Neither or both of ids and embeddings raise."""
@@ -226,14 +233,16 @@ def test_attention_implementations_agree(make_model):
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
-def test_classifier_reads_the_first_real_token(make_model, side):
-    """The class scores are the classifier's of the first token that is not padding."""
+def test_classifier_reads_the_mean_of_the_real_tokens(make_model, side):
+    """The class scores are the classifier's of the mean over the tokens that are not padding."""
     model, ids = make_model(GMLPForSequenceClassification, num_labels=3), _ids()
+    real = slice(4, 9) if side == "left" else slice(0, 5)
     mask = torch.ones_like(ids)
-    mask[0, slice(0, 4) if side == "left" else slice(5, 9)] = 0
+    mask[0] = 0
+    mask[0, real] = 1
     states = model.model(ids, attention_mask=mask).last_hidden_state
-    first = states[[0, 1], [4 if side == "left" else 0, 0]]
-    _close(model(ids, attention_mask=mask).logits, model.classifier(first))
+    means = torch.stack((states[0, real].mean(0), states[1].mean(0)))
+    _close(model(ids, attention_mask=mask).logits, model.classifier(means))
 
 
 @pytest.mark.parametrize("model_class", list(HEADS.values())[1:])
