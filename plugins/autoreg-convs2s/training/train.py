@@ -16,6 +16,7 @@ import math
 import random
 import re
 import statistics
+import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -229,10 +230,10 @@ def make_model(training: Dictionary) -> tuple[ConvS2SForConditionalGeneration, C
     """Return the untrained model, and the tokenizer of the dictionary's letters and phonemes."""
     phonemes = {phoneme for pronunciations in training.values() for each in pronunciations for phoneme in each.split()}
     ids = vocabulary(letters="'abcdefghijklmnopqrstuvwxyz", symbols=tuple(sorted(phonemes)))
-    path = HERE.parent / "checkpoint" / "vocab.json"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(ids, ensure_ascii=False), encoding="utf-8")
-    tokenizer = ConvS2STokenizer(str(path), model_max_length=LONGEST)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "vocab.json")
+        path.write_text(json.dumps(ids, ensure_ascii=False), encoding="utf-8")
+        tokenizer = ConvS2STokenizer(str(path), model_max_length=LONGEST)
     config = ConvS2SConfig(
         vocab_size=len(tokenizer),
         hidden_size=96,
