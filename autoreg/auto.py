@@ -86,7 +86,9 @@ class _Request:
         return self.file.model_type if self.file else getattr(self.given, "model_type", None)
 
     def _choose(self) -> Choice | None:
-        if self.model_type is not None and bridge.registered_by_user(self.model_type):
+        registered = bridge.registered_by_user(self.model_type) if self.model_type is not None else None
+        if registered is not None:
+            self.runtime.warn_of_replacement(str(self.model_type), registered)
             return None
         choice = self.runtime.owner(self.model_type, self.architectures)
         if choice is None and self._unheard_of() and self.runtime.rescan():

@@ -174,9 +174,10 @@ class Runtime:
             finally:
                 _recording.reset(token)
 
-    def native(self, model_type: str) -> bool:
-        """Say whether AUTOREG_PREFER demands transformers' own."""
-        return self.switches.prefer.get(model_type) == NATIVE
+    def preferred(self, model_type: str) -> bool:
+        """Say whether AUTOREG_PREFER names the owner of the model type: transformers, or a plugin that has it."""
+        wanted, offer = self.switches.prefer.get(model_type), self.types.choose(model_type).offer
+        return wanted == NATIVE or (wanted is not None and offer is not None and offer.is_by(wanted))
 
     def architecture(self, model_type: str) -> Architecture:
         """Return the winner's declaration; raise `ConflictError` or `PluginError`."""
@@ -346,6 +347,29 @@ class Runtime:
             self.warn(
                 f"{model_type!r} is one of transformers' own, and {winner.__module__}.{winner.__name__} was registered"
                 f' in its place by some package. To load the native class, set AUTOREG_PREFER="{model_type}={NATIVE}".'
+            )
+
+    def replaced(self, model_type: str, winner: type) -> Offer | None:
+        """Return the plugin in whose place some package registered this config class; None where there is none.
+
+        A program's own registration, and a plugin's of its own classes, is as it should be. Depth: declaration.
+        """
+        offer = self.types.choose(model_type).offer if model_type in self.types else None
+        if offer is None:
+            return None
+        declared = self.declare(offer)
+        references = declared.architecture.references() if isinstance(declared, Declared) else ()
+        own = {reference.module.partition(".")[0] for _, reference in references} | {"__main__"}
+        return None if winner.__module__.partition(".")[0] in own else offer
+
+    def warn_of_replacement(self, model_type: str, winner: type) -> None:
+        """Warn where a package registered a config class in the place of an installed plugin's."""
+        offer = self.replaced(model_type, winner)
+        if offer is not None:
+            self.warn(
+                f"{model_type!r} belongs to the plugin {offer.owner}, and {winner.__module__}.{winner.__name__} was"
+                f" registered in its place. To load the plugin's class, set"
+                f' AUTOREG_PREFER="{model_type}={offer.distribution}".'
             )
 
     def _warn_of_losers(self, choice: Choice) -> None:
