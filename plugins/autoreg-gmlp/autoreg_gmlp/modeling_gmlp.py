@@ -268,7 +268,10 @@ def _real_tokens_first(attention_mask: torch.Tensor) -> torch.Tensor:
 
 def _take(states: torch.Tensor, columns: torch.Tensor | None) -> torch.Tensor:
     """Return `(batch_size, length, channels)` with the columns of each row in another order; None is the same."""
-    return states if columns is None else states.gather(1, columns[..., None].expand_as(states))
+    if columns is None:
+        return states
+    # The layers may be spread over several devices.
+    return states.gather(1, columns.to(states.device)[..., None].expand_as(states))
 
 
 def _take_pairs(weights: torch.Tensor, columns: torch.Tensor | None) -> torch.Tensor:
@@ -395,7 +398,7 @@ def _mean_of_real(hidden_states: torch.Tensor, attention_mask: torch.Tensor | No
     """Return the mean state of each row's tokens that are not padding, `(batch_size, hidden_size)`."""
     if attention_mask is None:
         return hidden_states.mean(dim=1)
-    padding = attention_mask.logical_not()[..., None]
+    padding = attention_mask.to(hidden_states.device).logical_not()[..., None]
     number = (~padding).sum(dim=1).clamp(min=1)
     return hidden_states.masked_fill(padding, 0).sum(dim=1) / number
 

@@ -200,7 +200,7 @@ def test_unfit_mask_is_refused(make_model, shape):
 @pytest.mark.parametrize("head", HEADS.values())
 def test_position_ids_are_refused(make_model, head):
     """Position ids, as packed texts have them, raise with the way out, instead of being ignored."""
-    with pytest.raises(ValueError, match="takes no `position_ids`.*pad them instead"):
+    with pytest.raises(ValueError, match=r"takes no `position_ids`.*pad them instead"):
         make_model(head)(_ids(), position_ids=torch.arange(9)[None])
 
 
