@@ -5,6 +5,7 @@ from pathlib import Path
 from autoreg.conformance.derive import derive
 from autoreg.conformance.subject import Subject
 from autoreg.conformance.target import from_name
+
 from autoreg_convs2s import ConvS2SConfig, ConvS2SModel
 
 
