@@ -72,15 +72,16 @@ def _triage(reports: Sequence[Report]) -> list[str]:
         found = {key: cells for key, cells in sorted(groups.items(), key=_order) if key[1].kind == kind}
         if found:
             lines += ["", f"### {title[0].upper()}{title[1:]}", ""]
-            lines += [
-                "| plugin | why | for example | cells | checks | classes |",
-                "| --- | --- | --- | ---: | --- | --- |",
-            ]
-            lines += [
-                f"| {owner} | {_cell(each.why)} | {_cell(examples[owner, each])} | {len(cells)} | {_named(cells, 0)} | {_named(cells, 1)} |"
-                for (owner, each), cells in found.items()
-            ]
+            columns = ("plugin", "why", "for example", "cells", "checks", "classes")
+            lines += [f"| {' | '.join(columns)} |", "| --- | --- | --- | ---: | --- | --- |"]
+            lines += [_row(key, cells, example=examples[key]) for key, cells in found.items()]
     return lines
+
+
+def _row(key: tuple[str, Cause], cells: Sequence[tuple[str, str]], *, example: str) -> str:
+    owner, found = key
+    texts = (owner, _cell(found.why), _cell(example), str(len(cells)), _named(cells, 0), _named(cells, 1))
+    return f"| {' | '.join(texts)} |"
 
 
 def _order(item: tuple[tuple[str, Cause], list[tuple[str, str]]]) -> tuple[str, int, str]:
