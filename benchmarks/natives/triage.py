@@ -290,6 +290,13 @@ KNOWN: Sequence[Known] = (
         " the optional `attention_mask` (`modeling_qwen2_audio.py:536`).",
     ),
     Known(
+        check="forward.default-mask",
+        pattern=r"^VideoPrismClipModel: Without an attention mask",
+        kind="defect",
+        why="The causal mask of the text is made only where `attention_mask` is given (`modeling_videoprism.py:689`):"
+        " without one the text is read in both directions.",
+    ),
+    Known(
         check=("forward.mask", "forward.eager-and-sdpa-padded"),
         pattern=r"^RecurrentGemma\w+: ",
         kind="defect",
@@ -1164,6 +1171,13 @@ KNOWN: Sequence[Known] = (
         kind="defect",
         why="`scale_corrected_output` calls `self.forward`, past the hooks it is meant for"
         " (`modeling_gemma3n.py:1083`).",
+    ),
+    Known(
+        check="beyond.half-precision",
+        pattern=r"^TimesFm2_5\w*: .*the output (loc|scale|context_mu|context_sigma) of",
+        kind="defect",
+        why="The running mean is counted in the dtype of the series (`modeling_timesfm2_5.py:557`): in bfloat16 the count"
+        " stays at 8,192 of the default 16,384 values. With the statistics in float32 the check passes.",
     ),
     Known(
         check="beyond.half-precision",
