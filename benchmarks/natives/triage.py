@@ -1176,8 +1176,8 @@ KNOWN: Sequence[Known] = (
         check="beyond.half-precision",
         pattern=r"^TimesFm2_5\w*: .*the output (loc|scale|context_mu|context_sigma) of",
         kind="defect",
-        why="The running mean is counted in the dtype of the series (`modeling_timesfm2_5.py:557`): in bfloat16 the count"
-        " stays at 8,192 of the default 16,384 values. With the statistics in float32 the check passes.",
+        why="The running mean is counted in the dtype of the series (`modeling_timesfm2_5.py:575`): in bfloat16 the"
+        " count stays at 8,192 of the default 16,384 values. With the statistics in float32 the check passes.",
     ),
     Known(
         check="beyond.half-precision",
