@@ -20,12 +20,12 @@ def lean(model: Any, config: Any, plan: Plan) -> Plan:
     unread = idle(model, config, plan)
     for name in [name for name in plan.forms if plan.reasons.get(name) == ASKED] if unread else ():
         found = search(model, config, plan.without(name), runs=25, seconds=2, never=frozenset({name}))
-        if found.outcome.error is None and _better(model, config, found, plan, unread - {name}):
+        if found.outcome.error is None and _better(model, config, found, than=plan, unread=unread - {name}):
             return lean(model, config, found.plan)
     return plan
 
 
-def _better(model: Any, config: Any, found: Found, plan: Plan, unread: frozenset[str]) -> bool:
+def _better(model: Any, config: Any, found: Found, *, than: Plan, unread: frozenset[str]) -> bool:
     """Say whether what was unread is read now, or at least more of the model runs: an empty codebook reads nothing."""
-    before = run(model, plan.make(config))
+    before = run(model, than.make(config))
     return found.outcome.modules > before.modules or not unread <= idle(model, config, found.plan)

@@ -97,22 +97,32 @@ def search(
     best = hunt.run(start)
     while hunt.queue and best.outcome.error is not None and not hunt.over():
         step = hunt.pop()
-        for plan in _neighbours(model, config, step, rules):
-            if hunt.over():
-                break
-            if plan.key in hunt.seen:
-                continue
-            found = hunt.run(plan, after=step.found)
-            if found.outcome.error is None or _EQUAL.search(str(found.outcome.error)):
-                return found  # as many tokens as features, and they do not fit: the config is what is wrong
-            if found.outcome.modules > best.outcome.modules:
-                best = found
-                hunt.push(step)
-                break
-        else:
-            if not step.blunt:
-                hunt.push(replace(step, blunt=True, tier=1))
+        found = _further(hunt, step, _neighbours(model, config, step, rules), best)
+        if found is not None and _final(found):
+            return found
+        if found is not None:
+            best = found
+            hunt.push(step)
+        elif not step.blunt:
+            hunt.push(replace(step, blunt=True, tier=1))
     return best
+
+
+def _further(hunt: _Hunt, step: _Step, plans: Iterator[Plan], best: Found) -> Found | None:
+    """Run the plans until one gets further than the best, or ends the search."""
+    for plan in plans:
+        if hunt.over():
+            return None
+        if plan.key not in hunt.seen:
+            found = hunt.run(plan, after=step.found)
+            if _final(found) or found.outcome.modules > best.outcome.modules:
+                return found
+    return None
+
+
+def _final(found: Found) -> bool:
+    """Say whether it runs; or has as many tokens as features that do not fit, for which the config is to blame."""
+    return found.outcome.error is None or _EQUAL.search(str(found.outcome.error)) is not None
 
 
 def for_any_batch(model: Any, config: Any, plan: Plan, *, extra: Extra | None = None) -> Plan:
