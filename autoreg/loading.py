@@ -121,6 +121,8 @@ class Load:
         if folder is None:
             if not self.wishes.allow_pickle and "use_safetensors=True" in str(error):
                 raise _unsafe(self.source, "there are no weights in it but pickles, if any.", _ALLOW) from error
+            if isinstance(error.__cause__, Exception) and "Can't load the model" in str(error):
+                raise _not_received(self.source, error.__cause__) from error
             return
         try:
             weights = read_weights(folder, variant=self._options.get("variant"))
@@ -174,7 +176,7 @@ class Load:
         read = [header.file for header in weights.headers] + [*weights.pickles, weights.index]
         names = [os.path.relpath(file, weights.folder) for file in read if file]
         full = self.wishes.verify == "full"
-        if self._folder() is None and not self._options.get("subfolder"):
+        if self._folder() is None:
             fetch_if_there(self.source, manifest.NAME, self._options)  # beside the weights in the cache, if it has one
         found = manifest.check(weights.folder, ["config.json", *names], full=full)
         if full and self._folder() is None:  # from the hub, whose cache names each file by its digest
@@ -327,6 +329,15 @@ _PLAIN = "Leave it out, or load with transformers itself, which does not promise
 
 def _unsafe(file: str, problem: str, advice: str) -> UnsafeCheckpointError:
     return UnsafeCheckpointError(file=file, problem=problem, advice=advice)
+
+
+def _not_received(source: str, cause: Exception) -> CheckpointError:
+    """Return the error for a download of which transformers says that there is no such file."""
+    return CheckpointError(
+        file=source,
+        problem=f"a weight file could not be downloaded ({type(cause).__name__}: {str(cause).rstrip('.')}).",
+        advice="Try again. If it stays so, the server is at fault, or a mirror in HF_ENDPOINT.",
+    )
 
 
 def _pickled(files: Sequence[str]) -> UnsafeCheckpointError:

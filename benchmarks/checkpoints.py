@@ -23,7 +23,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from autoreg.checkpoint import manifest
+from autoreg.checkpoint import digests
 from autoreg.discovery import installed_version
 
 __all__ = ["main"]
@@ -33,8 +33,8 @@ RATIOS: Sequence[tuple[str, str, str, str]] = (
     ("load", "autoreg.AutoModel.from_pretrained", "transformers.AutoModel.from_pretrained", "<= 1.02"),
     ("save", "autoreg.save_pretrained", "save_pretrained", "<= 1.6"),
     ("save, on the disk", "autoreg.save_pretrained", "save_pretrained, then sync", "<= 1.1"),
-    ("verify", "manifest.describe", "sha256sum", "<= 2"),
-    ("verify, same SHA-256", "manifest.describe", "hashlib.sha256", ""),
+    ("verify", "digests.describe", "sha256sum", "<= 2"),
+    ("verify, same SHA-256", "digests.describe", "hashlib.sha256", ""),
 )
 """What is compared: its name, ours, the plain thing, and the target for ours over plain."""
 
@@ -97,7 +97,7 @@ def _acts(model: Any, scratch: Path) -> Mapping[str, Callable[[], object]]:
         "save_pretrained": lambda: model.save_pretrained(plain, max_shard_size="50GB"),
         "autoreg.save_pretrained": lambda: autoreg.save_pretrained(model, ours, max_shard_size="50GB"),
         "save_pretrained, then sync": and_sync,
-        "manifest.describe": lambda: manifest.describe(str(file)),
+        "digests.describe": lambda: digests.describe(str(file)),
         "sha256sum": lambda: subprocess.run(["sha256sum", file], check=True, capture_output=True),
         "hashlib.sha256": lambda: _hash(file),
     }

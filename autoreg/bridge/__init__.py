@@ -28,13 +28,14 @@ from autoreg.bridge.questions import (
     registered_by_user,
     tokenizer_class_name,
 )
-from autoreg.bridge.weights import Observer, ties_of
+from autoreg.bridge.weights import Observer, Witness, ties_of
 
 __all__ = [
     "HUB_OPTIONS",
     "Bridge",
     "Observer",
     "Plugins",
+    "Witness",
     "auto_class_named",
     "classes_of",
     "has_head",

@@ -9,46 +9,34 @@ import hashlib
 import json
 import os
 import re
-import stat
-import time
-import zlib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass, field
-from functools import lru_cache
-from typing import Any, BinaryIO, Literal
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from types import MappingProxyType
+from typing import Any, Literal
 
-from autoreg.checkpoint.header import Header, header_length, listed, opened, read_header, strict_json
+from autoreg.checkpoint import disk
+from autoreg.checkpoint.digests import BLOCK, Entry, Progress, describe, size_and_spot, verified
+from autoreg.checkpoint.header import listed, opened
+from autoreg.checkpoint.json_file import strict_json
 from autoreg.errors import CheckpointError, IntegrityError, SaveError
 
 __all__ = [
     "NAME",
     "VERSION",
     "Difference",
-    "Entry",
     "Manifest",
     "check",
     "compare_with_hub",
-    "describe",
     "hub_digest",
     "is_weights",
     "read_manifest",
-    "spot",
     "updated",
-    "verified",
     "write",
 ]
 
 NAME = "autoreg.manifest.json"
 VERSION = 1
 
-Progress = Callable[[int], None]
-"""What is told how many bytes have been read since it was told last."""
-
-_BLOCK = 2**17  # what the processor's cache holds while two digests are taken of it
-_WHOLE = 2**20  # a file up to this size is taken whole by the spot digest
-_END, _SAMPLE, _STEP, _FEWEST = 2**16, 2**12, 2**23, 32
-_YOUNG = 2_000_000_000  # nanoseconds: the coarsest clock of a file system (FAT) ticks every two seconds
 _LARGEST = 100_000_000
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _SUM = re.compile(r"[0-9a-f]{8}")
@@ -57,24 +45,6 @@ _LOADED = re.compile(r"(model|pytorch_model)[.-].*")
 _CHANGED = "its content changed since the manifest was written."
 _ACCEPT = "If it was changed on purpose, say so: autoreg verify --write {folder}\n"
 _RESTORE = "If not, do not use the checkpoint: restore or download it again."
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Entry:
-    """What a manifest says of one file.
-
-    Attributes:
-        size: in bytes.
-        sha256: of the whole file, in hexadecimal digits.
-        spot: the spot digest (see `spot`), in hexadecimal digits.
-        tensors: for a safetensors file, the CRC-32 of each tensor's dtype, shape and bytes, by name. It finds the
-            tensor that changed; that one did is for the SHA-256 to say.
-    """
-
-    size: int
-    sha256: str
-    spot: str
-    tensors: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -136,155 +106,6 @@ class Difference:
 def is_weights(name: str) -> bool:
     """Say whether a file of this name holds weights, or is the index of files that do."""
     return _WEIGHTS.fullmatch(name) is not None
-
-
-# --- what is in a file -----------------------------------------------------------------------------
-
-
-def describe(path: str, *, progress: Progress | None = None) -> Entry:
-    """Read a file once, whole, and return what a manifest says of it.
-
-    Raises:
-        CheckpointError: it cannot be read, or changed while it was read.
-    """
-    with opened(path) as stream:
-        before = _stamp(os.fstat(stream.fileno()))
-        size = before[2]
-        first = stream.read(9)
-        header = _header(path) if header_length(first, size) else None
-        stream.seek(0)
-        digest, tensors = _read_through(stream, header, progress)
-        entry = Entry(size=size, sha256=digest, spot=_spot(stream, size), tensors=tensors)
-        after = _stamp(os.fstat(stream.fileno()))
-    if before[:4] != after[:4]:  # the fifth changes with a new link to the file, too
-        raise CheckpointError(file=path, problem="it changed while it was read.", advice="Wait for its writer.")
-    return entry
-
-
-def spot(path: str) -> str:
-    """Return a file's spot digest: what changed in most places changes it, at about a millisecond a gigabyte.
-
-    It is the SHA-256 of the size (eight bytes, little-endian) and, for a file of at most 1 MiB, the content. Of a
-    larger file it takes the first 64 KiB (the whole header of a safetensors file, where that is longer), the last
-    64 KiB, and between them 4 KiB at each of the offsets `size * k // n` for `0 < k < n`, where `n` is
-    `size // 8 MiB` or 32, whichever is more; in the order: beginning, samples, end.
-
-    Raises:
-        CheckpointError: the file cannot be read.
-    """
-    with opened(path) as stream:
-        return _spot(stream, os.fstat(stream.fileno()).st_size)
-
-
-def verified(path: str, *, progress: Progress | None = None) -> Entry:
-    """Return what `describe` would, from memory where this process has read this very file before.
-
-    The same file is the same device, inode, size, and times of change of its content and of its inode. A file that
-    changed within the last two seconds is read again next time: its clock may not have ticked in between.
-
-    Raises:
-        CheckpointError: the file cannot be read, or changed while it was read.
-    """
-    try:
-        stamp = _stamp(os.stat(path))
-    except (OSError, ValueError):
-        return describe(path)  # which raises it in our words
-    if time.time_ns() - max(stamp[3:]) < _YOUNG:
-        return describe(path, progress=progress)
-    reading = _Reading(stamp=stamp, path=path, progress=[progress])
-    try:
-        return _remembered(reading)
-    finally:
-        reading.progress.clear()  # the memory keeps its keys, and must not keep the caller's bar
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Reading:
-    """One file to read: equal to another one where the stamps are, so that a cache can be asked with it."""
-
-    stamp: tuple[int, ...]
-    path: str = field(compare=False)
-    progress: list[Progress | None] = field(compare=False)
-
-
-@lru_cache(maxsize=1024)
-def _remembered(reading: _Reading) -> Entry:
-    entry = describe(reading.path, progress=reading.progress[0])
-    with suppress(OSError):
-        if _stamp(os.stat(reading.path))[:4] == reading.stamp[:4]:
-            return entry
-    # Replaced after it was looked at: what was read must not be remembered under the stamp of another file.
-    raise CheckpointError(
-        file=reading.path, problem="it was replaced while it was read.", advice="Wait for its writer."
-    )
-
-
-def _stamp(status: os.stat_result) -> tuple[int, int, int, int, int]:
-    """Return the device, the inode, the size, and when content and inode were changed (`os.utime` sets the first)."""
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
-
-
-def _header(path: str) -> Header | None:
-    with suppress(CheckpointError):
-        return read_header(path)
-    return None
-
-
-def _read_through(stream: BinaryIO, header: Header | None, progress: Progress | None) -> tuple[str, dict[str, str]]:
-    """Return the SHA-256 of the file and the sum of each tensor, from one reading."""
-    whole, sums = hashlib.sha256(), _Sums(header)
-    # One buffer for the whole file: `read` would make a new one each time.
-    buffer = memoryview(bytearray(_BLOCK))
-    while count := stream.readinto(buffer):  # type: ignore[attr-defined] # without a buffer it is a FileIO
-        whole.update(buffer[:count])
-        sums.update(buffer[:count])
-        if progress is not None:
-            progress(count)
-    return whole.hexdigest(), sums.digits()
-
-
-class _Sums:
-    """The CRC-32 of each tensor of a file that goes by in blocks.
-
-    A SHA-256 of each would read no more bytes, but hash all of them twice.
-    """
-
-    def __init__(self, header: Header | None) -> None:
-        tensors = header.tensors.values() if header else ()
-        self._position = -header.begin if header else 0
-        self._left = sorted(tensors, key=lambda tensor: (tensor.start, tensor.end), reverse=True)
-        seeds = {tensor.name: f"{tensor.dtype} {list(tensor.shape)}" for tensor in tensors}
-        self._sums = {name: zlib.crc32(seed.encode()) for name, seed in seeds.items()}
-
-    def update(self, block: memoryview) -> None:
-        begin = self._position
-        self._position += len(block)
-        while self._left and self._left[-1].start < self._position:
-            tensor = self._left[-1]
-            piece = block[max(tensor.start - begin, 0) : max(tensor.end - begin, 0)]
-            self._sums[tensor.name] = zlib.crc32(piece, self._sums[tensor.name])
-            if tensor.end > self._position:
-                return
-            self._left.pop()
-
-    def digits(self) -> dict[str, str]:
-        return {name: f"{value:08x}" for name, value in self._sums.items()}
-
-
-def _spot(stream: BinaryIO, size: int) -> str:
-    digest = hashlib.sha256(size.to_bytes(8, "little"))
-    stream.seek(0)
-    if size <= _WHOLE:
-        digest.update(stream.read(_WHOLE))
-        return digest.hexdigest()
-    first = stream.read(_END)
-    digest.update(first)
-    digest.update(stream.read(max(8 + header_length(first, size) - _END, 0)))
-    count = max(size // _STEP, _FEWEST)
-    for offset, length in [*((size * k // count, _SAMPLE) for k in range(1, count)), (size - _END, _END)]:
-        stream.seek(offset)
-        digest.update(stream.read(length))
-    return digest.hexdigest()
 
 
 # --- the manifest itself ---------------------------------------------------------------------------
@@ -367,6 +188,7 @@ def updated(
     staged: Mapping[str, str],
     removed: Collection[str],
     *,
+    known: Mapping[str, Entry] = MappingProxyType({}),
     progress: Progress | None = None,
 ) -> bytes:
     """Return the content of the manifest that a folder has after a save.
@@ -375,6 +197,7 @@ def updated(
         folder: where the checkpoint is; what its manifest says of files that the save leaves alone still stands.
         staged: the path of each file that the save brings, by the name that it will have.
         removed: the names of the files that the save takes away.
+        known: what is known of staged files already, by the name that they will have.
         progress: told how many bytes have been read.
 
     Raises:
@@ -392,7 +215,7 @@ def updated(
     }
     for name, path in staged.items():
         if name != NAME and _is_name(name):
-            entries[name] = describe(path, progress=progress)
+            entries[name] = known.get(name) or describe(path, progress=progress)
     return _content(entries)
 
 
@@ -417,8 +240,12 @@ def write(folder: str, *, progress: Progress | None = None) -> Mapping[str, Entr
     """
     names = [*_top(folder), *(name for name in _old_names(folder) if "/" in name)]
     staged = {name: _path(folder, name) for name in names}
-    content = updated(folder, staged, [*_old_names(folder)], progress=progress)
-    _replace(os.path.join(folder, NAME), content)
+    file, content = os.path.join(folder, NAME), updated(folder, staged, [*_old_names(folder)], progress=progress)
+    try:
+        disk.write(file, content)
+    except OSError as error:
+        problem = f"the manifest cannot be written ({type(error).__name__}: {error.strerror or error})."
+        raise SaveError(file=file, problem=problem, advice="Check the folder's permissions and the disk.") from error
     manifest = read_manifest(folder)
     assert manifest is not None
     return manifest.files
@@ -440,25 +267,6 @@ def _old_names(folder: str) -> list[str]:
     except IntegrityError:
         return []
     return [name for name in (old.files if old else {}) if os.path.isfile(_path(folder, name))]
-
-
-def _replace(file: str, content: bytes) -> None:
-    # Beside the file, for the rename; by `open`, so that the user's umask holds; hidden, so that nobody records it.
-    folder, name = os.path.split(file)
-    temporary = os.path.join(folder, f".{name}.{os.getpid()}-{time.monotonic_ns()}")
-    try:
-        with open(temporary, "xb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        if os.path.exists(file):
-            os.chmod(temporary, stat.S_IMODE(os.stat(file).st_mode))
-        os.replace(temporary, file)
-    except OSError as error:
-        with suppress(OSError):
-            os.unlink(temporary)
-        problem = f"the manifest cannot be written ({type(error).__name__}: {error.strerror or error})."
-        raise SaveError(file=file, problem=problem, advice="Check the folder's permissions and the disk.") from error
 
 
 def _path(folder: str, name: str) -> str:
@@ -531,7 +339,7 @@ def _differences(
 def _difference(path: str, name: str, entry: Entry, *, full: bool, progress: Progress | None) -> Iterator[Difference]:
     kind: Literal["severe", "mild"] = "severe" if is_weights(name) else "mild"
     try:
-        size, now = _size_and_spot(path)
+        size, now = size_and_spot(path)
         found = verified(path, progress=progress) if full else None
     except CheckpointError as error:
         yield Difference(file=name, kind=kind, problem=error.problem)
@@ -545,12 +353,6 @@ def _difference(path: str, name: str, entry: Entry, *, full: bool, progress: Pro
         yield Difference(problem=_CHANGED, expected=f"SHA-256 {entry.sha256}", found=found.sha256, **facts)
     elif now != entry.spot:
         yield Difference(problem=_CHANGED, expected=f"spot digest {entry.spot}", found=now, **facts)
-
-
-def _size_and_spot(path: str) -> tuple[int, str]:
-    with opened(path) as stream:
-        size = os.fstat(stream.fileno()).st_size
-        return size, _spot(stream, size)
 
 
 def _changed(before: Mapping[str, str], now: Mapping[str, str]) -> tuple[str, ...]:
@@ -599,7 +401,7 @@ def _digests_like(digest: str, path: str, progress: Progress | None) -> tuple[st
     plain, git = hashlib.sha1(usedforsecurity=False), hashlib.sha1(usedforsecurity=False)
     with opened(path) as stream:
         git.update(b"blob %d\0" % os.fstat(stream.fileno()).st_size)
-        while block := stream.read(_BLOCK):
+        while block := stream.read(BLOCK):
             plain.update(block)
             git.update(block)
             if progress is not None:

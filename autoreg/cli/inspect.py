@@ -17,6 +17,7 @@ from autoreg.cli.verify import Place, add_place, count, locate, size, weights_at
 from autoreg.errors import CheckpointError
 
 if TYPE_CHECKING:
+    from autoreg.checkpoint.digests import Entry
     from autoreg.checkpoint.header import Tensor
     from autoreg.checkpoint.weights import Weights
     from autoreg.runtime import Runtime
@@ -33,7 +34,7 @@ class _Seen:
     weights: Weights | None
     explanation: diagnosis.Explanation | None
     provenance: provenance.Provenance | None
-    recorded: Mapping[str, manifest.Entry]
+    recorded: Mapping[str, Entry]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

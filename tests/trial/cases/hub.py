@@ -82,6 +82,16 @@ def change(hub: Hub, place: Place) -> None:
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
+def announcing(more: int) -> Callable[[Hub, Place], Any]:
+    """Return what has the hub say that the weight file has so many bytes more than it has, or less."""
+
+    def announce(hub: Hub, place: Place) -> None:
+        size = (repository(place) / "model.safetensors").stat().st_size
+        hub.announce(REPOSITORY, "model.safetensors", size=size + more)
+
+    return announce
+
+
 def with_manifest(place: Place) -> None:
     """Serve a checkpoint as autoreg saves it, with the manifest beside it."""
     from autoreg.checkpoint import manifest
@@ -131,6 +141,22 @@ SAME = 'the client looks at the size only, nothing else says what it was: save w
 CASES: tuple[Case, ...] = (
     case("fine", "nothing is wrong", fine, truth(or_error=False), act=loading()),
     case("dropped", "the connection is dropped after 300 bytes", fine, truth(), act=loading(cut)),
+    case(
+        "larger",
+        "the hub announces 100 bytes more than there are",
+        fine,
+        error(),
+        REPOSITORY,
+        act=loading(announcing(100)),
+    ),
+    case(
+        "smaller",
+        "the hub announces 100 bytes less than there are, and sends no more",
+        fine,
+        error(),
+        act=loading(announcing(-100)),
+        guarantee="weights preflight",
+    ),
     case("nobody", "nobody answers", fine, error(), REPOSITORY, file=REPOSITORY, act=nobody_there),
     case(
         "changed-manifest",
