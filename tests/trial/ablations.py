@@ -94,7 +94,7 @@ def _complete() -> None:
 def _no_holes() -> None:
     from autoreg import loading
 
-    _put(loading, "_holes", lambda *_, **__: ())
+    _put(loading, "holes", lambda *_, **__: ())
 
 
 def _no_pickles() -> None:
@@ -159,7 +159,7 @@ def _hub_digests() -> None:
 def _isolation() -> None:
     from autoreg import loading
 
-    _put(loading, "_copy_out", lambda _: None)
+    _put(loading, "copy_out", lambda _: None)
 
 
 def _atomic() -> None:

@@ -14,7 +14,6 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from torch.overrides import TorchFunctionMode
 
 from autoreg import bridge, runtime
 from autoreg.checkpoint import ConfigFile, Weights, check_files, check_sizes, manifest, read_config, read_weights
@@ -24,12 +23,11 @@ from autoreg.errors import (
     IncompleteCheckpointError,
     UnsafeCheckpointError,
 )
+from autoreg.loading.memory import Poison, copy_out, holes
 
 __all__ = ["Load", "Wishes"]
 
 _LOOSE = "To load it all the same, with what is missing drawn at random, pass strict=False."
-_MAKERS = frozenset({torch.empty, torch.empty_like, torch.empty_strided, torch.empty_permuted})
-_MAKERS_OF = frozenset({torch.Tensor.new_empty, torch.Tensor.new_empty_strided})
 _GIGABYTE = 1 << 30
 
 
@@ -65,13 +63,23 @@ class Wishes:
 class Load:
     """One call of `from_pretrained` for a model: looks on as the bridge's `Observer`, and judges the result."""
 
-    def __init__(self, source: Any, options: dict[str, Any], *, saved: Sequence[str], wishes: Wishes) -> None:
+    def __init__(
+        self,
+        source: Any,
+        options: dict[str, Any],
+        *,
+        config: ConfigFile | None,
+        saved: Sequence[str],
+        wishes: Wishes,
+    ) -> None:
+        """Take `from_pretrained`'s source and keywords, config.json where it has been read, and the saved classes."""
         self.source = os.fspath(source) if source is not None else ""
         self.saved = tuple(saved)
         self.wishes = wishes
         self.weights: Weights | None = None
         self._options = options
-        self._poison = _Poison(self)
+        self._given = config
+        self._poison = Poison(self._count)
         self._info_asked = bool(options.get("output_loading_info"))
         options["output_loading_info"] = True
         self._settle_pickles()
@@ -105,7 +113,7 @@ class Load:
         if self.weights is not None:
             self._judge(model, info)
         if self.wishes.isolate:
-            _copy_out(model)
+            copy_out(model)
         return result if self._info_asked else model
 
     def _explain(self, error: Exception) -> None:
@@ -134,7 +142,9 @@ class Load:
     @cached_property
     def _config(self) -> ConfigFile | None:
         """The checkpoint's config.json, whatever config the caller gave."""
-        return read_config(self.source, self._options) if self.source else None
+        if self._given is not None or not self.source:
+            return self._given
+        return read_config(self.source, self._options)
 
     def _folder(self) -> str | None:
         folder = os.path.join(self.source, self._options.get("subfolder") or "")
@@ -259,6 +269,16 @@ class Load:
                 advice="Compare the sizes in config.json with those of the checkpoint you meant to load.",
             )
 
+    def _count(self, made: int) -> None:
+        """Refuse a model of so many tensors that it cannot be what the files hold."""
+        if self.overgrown(made):
+            raise CheckpointError(
+                file=os.path.join(self.source, "config.json"),
+                problem=f"by this config the model has more than {made:,} tensors, and the files hold"
+                f" {len(self.weights.tensors) if self.weights else 0:,}.",
+                advice="Compare the number of layers in config.json with that of the checkpoint you meant to load.",
+            )
+
     def overgrown(self, tensors: int) -> bool:
         """Say whether a model of so many tensors cannot be what the files hold."""
         return self.weights is not None and tensors > 50 * len(self.weights.tensors) + 10_000
@@ -268,12 +288,12 @@ class Load:
     def _judge(self, model: Any, info: Mapping[str, Any]) -> None:
         self._complete(model, info)
         offloaded = {"disk", "cpu"} & set(map(str, (getattr(model, "hf_device_map", None) or {}).values()))
-        holes = tuple(_holes(model, self._poison.filled, meta=not offloaded))
-        if holes:
-            names = ", ".join(holes)
+        empty = tuple(holes(model, self._poison.filled, meta=not offloaded))
+        if empty:
+            names = ", ".join(empty)
             raise CheckpointError(
                 file=self.source,
-                part=holes[0],
+                part=empty[0],
                 problem=f"{type(model).__name__} was built with memory that nothing was ever written to: {names}.",
                 advice="Its author has to set it: a buffer that is not saved (`persistent=False`) is built anew after"
                 " loading by `_init_weights`, and other tensors belong into `register_buffer`.",
@@ -390,90 +410,3 @@ def _untied(model: Any) -> Iterator[tuple[str, str]]:
         one, two = tensors.get(name), tensors.get(other)
         if one is not None and two is not None and one is not two and one.device.type != "meta":
             yield name, other
-
-
-def _tensors(model: Any) -> Iterator[tuple[str, torch.Tensor]]:
-    """Yield every tensor that the modules hold: parameters, buffers and plain attributes."""
-    for path, module in model.named_modules():
-        yield from module.named_parameters(path, recurse=False, remove_duplicate=False)
-        yield from module.named_buffers(path, recurse=False, remove_duplicate=False)
-        for name, value in vars(module).items():
-            if isinstance(value, torch.Tensor):
-                yield f"{path}.{name}" if path else name, value
-
-
-def _holes(model: Any, filled: set[int], *, meta: bool) -> Iterator[str]:
-    for name, tensor in _tensors(model):
-        if tensor.device.type == "meta":
-            if meta:
-                yield name
-        elif _pointer(tensor) in filled and _unwritten(tensor):
-            yield name
-
-
-def _pointer(tensor: torch.Tensor) -> int:
-    try:
-        return tensor.untyped_storage().data_ptr()
-    except (NotImplementedError, RuntimeError):  # a quantized or a distributed tensor has no storage of its own
-        return 0
-
-
-def _poison_of(dtype: torch.dtype) -> float | None:
-    """Return the value for memory that nobody has written to; None where every value could be meant."""
-    if dtype.is_floating_point or dtype.is_complex:
-        return float("nan")
-    return None if dtype == torch.bool else torch.iinfo(dtype).max - 90
-
-
-def _unwritten(tensor: torch.Tensor) -> bool:
-    value = _poison_of(tensor.dtype)
-    if value is None or not tensor.numel():
-        return False
-    same = tensor.isnan() if value != value else tensor == value  # noqa: PLR0124 # only a NaN differs from itself
-    return bool(same.any() if value != value else same.all())  # noqa: PLR0124
-
-
-class _Poison(TorchFunctionMode):
-    """Fills memory that is handed out as it is, so that what nobody writes to afterwards can be told.
-
-    For this thread alone, and for as long as the load takes.
-    """
-
-    def __init__(self, load: Load) -> None:
-        super().__init__()
-        self.filled: set[int] = set()
-        self._load = load
-        self._made = 0
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        made = func(*args, **(kwargs or {}))
-        if func in _MAKERS or func in _MAKERS_OF:
-            self._note(made)
-        return made
-
-    def _note(self, tensor: Any) -> None:
-        if tensor.device.type == "meta":
-            self._made += 1
-            if self._load.overgrown(self._made):
-                raise CheckpointError(
-                    file=os.path.join(self._load.source, "config.json"),
-                    problem=f"by this config the model has more than {self._made:,} tensors, and the files hold"
-                    f" {len(self._load.weights.tensors) if self._load.weights else 0:,}.",
-                    advice="Compare the number of layers in config.json with that of the checkpoint you meant to load.",
-                )
-            return
-        value = _poison_of(tensor.dtype)
-        if value is not None and tensor.numel():
-            with torch.no_grad():
-                tensor.fill_(value)
-            self.filled.add(_pointer(tensor))
-
-
-def _copy_out(model: Any) -> None:
-    """Give the model memory of its own: what happens to the files no longer concerns it."""
-    copies: dict[Any, torch.Tensor] = {}
-    for _, tensor in _tensors(model):
-        if tensor.device.type == "cpu" and tensor.layout == torch.strided:
-            place = (tensor.data_ptr(), tensor.shape, tensor.stride())  # what was tied stays tied
-            copies.setdefault(place, tensor.data.clone())
-            tensor.data = copies[place]
