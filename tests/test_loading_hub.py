@@ -26,15 +26,33 @@ LOADS: dict[str, dict[str, Any]] = {
     "me/nowhere": {},
 }
 SCRIPT = """
-    import json, sys, time
+    import json, os, sys
+    from pathlib import Path
     import autoreg
-    said = {}
-    for repository, options in json.loads(sys.argv[1]).items():
+
+    def load(repository, **options):
         try:
             autoreg.AutoModel.from_pretrained(repository, **options)
-            said[repository] = ""
+            return ""
         except Exception as error:
-            said[repository] = f"{type(error).__name__}: {error}"
+            return f"{type(error).__name__}: {error}"
+
+    def flip(file):
+        before, data = file.stat(), bytearray(file.read_bytes())
+        data[-3] ^= 64
+        file.write_bytes(data)
+        os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    loads, served, home = json.loads(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
+    said = {repository: load(repository, **options) for repository, options in loads.items()}
+    for repository, inside in (("me/changed", ""), ("me/recorded", "inner")):
+        flip(served / repository / inside / "model.safetensors")
+        said[f"{repository}, mended"] = load(repository, **loads[repository])
+        owner, name = repository.split("/")
+        (cached,) = home.glob(f"hub/models--{owner}--{name}/snapshots/*/{inside}/model.safetensors")
+        os.utime(cached, ns=(0, 0))
+        flip(cached)
+        said[f"{repository}, changed in the cache"] = load(repository, **loads[repository])
     print(json.dumps(said))
     """
 
@@ -72,7 +90,8 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     root = tmp_path_factory.mktemp("hub")
     for hub in disturbed(root / "served"):
         surroundings = {"HF_ENDPOINT": hub.url, "HF_HOME": str(root / "home"), "HF_HUB_OFFLINE": "0"}
-        found: dict[str, str] = in_new_process(SCRIPT, arguments=[json.dumps(LOADS)], environment=surroundings)
+        arguments = [json.dumps(LOADS), str(root / "served"), str(root / "home")]
+        found: dict[str, str] = in_new_process(SCRIPT, arguments=arguments, environment=surroundings)
     return found
 
 
@@ -89,17 +108,26 @@ def test_a_size_that_is_too_large(said: dict[str, str]) -> None:
 
 
 def test_a_size_that_is_too_small(said: dict[str, str]) -> None:
-    """Where less was announced than there is, what came is seen to be cut short."""
-    assert said["me/smaller"].startswith("CheckpointError: ")
-    assert "model.safetensors: it was cut short." in said["me/smaller"]
+    """Where less was announced than there is, what came is not what the hub has, and does not stay in the cache."""
+    assert said["me/smaller"].startswith("IntegrityError: ")
+    assert "model.safetensors: its content is not what the hub sent." in said["me/smaller"]
+    assert "It was taken out of the cache: load again" in said["me/smaller"]
 
 
 def test_other_bytes_of_the_same_size(said: dict[str, str]) -> None:
-    """Bytes changed on the way are noticed by the hub's digest, where it is asked for, and by a manifest always."""
-    assert said["me/changed"].startswith("IntegrityError: ")
-    assert "its content is not what the hub sent." in said["me/changed"]
-    assert said["me/recorded"].startswith("IntegrityError: ")
-    assert "its content changed since the manifest was written." in said["me/recorded"]
+    """Bytes changed on the way are noticed when they were downloaded, and are downloaded again by the next load."""
+    for repository in ("me/changed", "me/recorded"):
+        assert said[repository].startswith("IntegrityError: ")
+        assert "its content is not what the hub sent." in said[repository]
+        assert said[f"{repository}, mended"] == ""
+
+
+def test_bytes_that_change_in_the_cache(said: dict[str, str]) -> None:
+    """What changes in the cache later is noticed by a manifest beside it, and in full by the hub's digest."""
+    recorded, full = (said[f"me/{name}, changed in the cache"] for name in ("recorded", "changed"))
+    assert "its content changed since the manifest was written." in recorded
+    assert "its content is not what the hub sent." in full
+    assert "taken out of the cache" not in recorded + full
 
 
 def test_a_repository_that_nobody_has(said: dict[str, str]) -> None:

@@ -20,11 +20,11 @@ from hypothesis import strategies as st
 
 from autoreg.checkpoint import read_config
 from autoreg.checkpoint.digests import describe, spot, verified
+from autoreg.checkpoint.hub_cache import compare_with_hub
 from autoreg.checkpoint.manifest import (
     NAME,
     Difference,
     check,
-    compare_with_hub,
     is_weights,
     read_manifest,
     updated,

@@ -5,7 +5,6 @@ Depth: metadata. Files are read, and nothing in them is run.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -15,7 +14,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from autoreg.checkpoint import disk
-from autoreg.checkpoint.digests import BLOCK, Entry, Progress, describe, size_and_spot, verified
+from autoreg.checkpoint.digests import Entry, Progress, describe, size_and_spot, verified
 from autoreg.checkpoint.header import listed, opened
 from autoreg.checkpoint.json_file import strict_json
 from autoreg.errors import CheckpointError, IntegrityError, SaveError
@@ -26,9 +25,9 @@ __all__ = [
     "Difference",
     "Manifest",
     "check",
-    "compare_with_hub",
-    "hub_digest",
     "is_weights",
+    "name_in",
+    "path_in",
     "read_manifest",
     "updated",
     "write",
@@ -90,8 +89,8 @@ class Difference:
         named = f"; tensors: {listed(list(self.tensors))}" if self.tensors else ""
         return f"{self.file}: {self.problem.rstrip('.')}{compared}{named}"
 
-    def error(self, folder: str) -> IntegrityError:
-        """Return the error that says so."""
+    def error(self, folder: str, *, advice: str = "") -> IntegrityError:
+        """Return the error that says so; what to do is to restore the file, unless something else is said."""
         part = f"tensor{'s' if len(self.tensors) > 1 else ''} {listed(list(self.tensors))}"
         return IntegrityError(
             file=os.path.join(folder, *self.file.split("/")),
@@ -99,7 +98,7 @@ class Difference:
             problem=self.problem,
             expected=self.expected,
             found=self.found,
-            advice=_ACCEPT.format(folder=folder) + _RESTORE,
+            advice=advice or _ACCEPT.format(folder=folder) + _RESTORE,
         )
 
 
@@ -211,7 +210,7 @@ def updated(
     entries = {
         name: entry
         for name, entry in (old.files if old else {}).items()
-        if name not in gone and os.path.isfile(_path(folder, name))
+        if name not in gone and os.path.isfile(path_in(folder, name))
     }
     for name, path in staged.items():
         if name != NAME and _is_name(name):
@@ -239,7 +238,7 @@ def write(folder: str, *, progress: Progress | None = None) -> Mapping[str, Entr
         SaveError: the manifest cannot be written.
     """
     names = [*_top(folder), *(name for name in _old_names(folder) if "/" in name)]
-    staged = {name: _path(folder, name) for name in names}
+    staged = {name: path_in(folder, name) for name in names}
     file, content = os.path.join(folder, NAME), updated(folder, staged, [*_old_names(folder)], progress=progress)
     try:
         disk.write(file, content)
@@ -266,10 +265,11 @@ def _old_names(folder: str) -> list[str]:
         old = read_manifest(folder)
     except IntegrityError:
         return []
-    return [name for name in (old.files if old else {}) if os.path.isfile(_path(folder, name))]
+    return [name for name in (old.files if old else {}) if os.path.isfile(path_in(folder, name))]
 
 
-def _path(folder: str, name: str) -> str:
+def path_in(folder: str, name: str) -> str:
+    """Return the path of a file by its name in the folder."""
     return os.path.join(folder, *name.split("/"))
 
 
@@ -309,7 +309,7 @@ def check(
 
 def _wanted(folder: str, manifest: Manifest, files: Collection[str] | None) -> list[str]:
     if files is not None:
-        return sorted({_name_in(folder, file) for file in files})
+        return sorted({name_in(folder, file) for file in files})
     # Weights that transformers would find and the manifest does not know: saved later, by something else.
     try:
         beside = {name for name in _top(folder) if is_weights(name) and _LOADED.fullmatch(name)}
@@ -318,7 +318,7 @@ def _wanted(folder: str, manifest: Manifest, files: Collection[str] | None) -> l
     return sorted({*manifest.files, *beside})
 
 
-def _name_in(folder: str, file: str) -> str:
+def name_in(folder: str, file: str) -> str:
     """Return the name in the folder of a file given by name or path; a folder may have several paths, through links."""
     name = os.path.relpath(os.path.join(folder, file), folder).replace(os.sep, "/")
     return os.path.basename(file) if name.startswith("../") else name
@@ -330,7 +330,7 @@ def _differences(
     for name in names:
         entry = manifest.files.get(name)
         if entry is not None:
-            yield from _difference(_path(folder, name), name, entry, full=full, progress=progress)
+            yield from _difference(path_in(folder, name), name, entry, full=full, progress=progress)
         elif is_weights(name):
             problem = "the manifest does not know it: something else than autoreg saved it."
             yield Difference(file=name, kind="severe", problem=problem)
@@ -359,51 +359,3 @@ def _changed(before: Mapping[str, str], now: Mapping[str, str]) -> tuple[str, ..
     """Return the tensors that differ, are gone or are new; none where either file has none that can be read."""
     names = [*before, *(name for name in now if name not in before)] if before and now else []
     return tuple(name for name in names if before.get(name) != now.get(name))
-
-
-# --- the hub's cache -------------------------------------------------------------------------------
-
-
-def compare_with_hub(folder: str, *, progress: Progress | None = None) -> tuple[int, tuple[Difference, ...]]:
-    """Compare a snapshot in the hub's cache with the digests that the hub gave: the cache names its files by them.
-
-    Returns:
-        How many files have such a digest, and those that differ from it.
-    """
-    paths = [os.path.join(place, name) for place, _, names in os.walk(folder) for name in sorted(names)]
-    named = {_name_in(folder, path): digest for path in paths if (digest := hub_digest(path))}
-    found = []
-    for name, digest in named.items():
-        kind: Literal["severe", "mild"] = "severe" if is_weights(name) else "mild"
-        try:
-            now = _digests_like(digest, _path(folder, name), progress)
-        except CheckpointError as error:
-            found.append(Difference(file=name, kind=kind, problem=error.problem))
-            continue
-        if digest not in now:
-            problem = "its content is not what the hub sent."
-            found.append(Difference(file=name, kind=kind, problem=problem, expected=digest, found=now[0]))
-    return len(named), tuple(found)
-
-
-def hub_digest(path: str) -> str:
-    """Return the digest by which the hub's cache names the file: of 64 digits (a SHA-256) or 40; empty for another."""
-    blob = os.path.realpath(path)
-    name = os.path.basename(blob)
-    is_blob = os.path.basename(os.path.dirname(blob)) == "blobs" and os.path.islink(path)
-    return name if is_blob and re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", name) else ""
-
-
-def _digests_like(digest: str, path: str, progress: Progress | None) -> tuple[str, ...]:
-    """Return what the digest may be: a SHA-256 (large files), git's SHA-1 (others), or a mirror's plain SHA-1."""
-    if len(digest) == 64:  # noqa: PLR2004 # the digits of a SHA-256
-        return (verified(path, progress=progress).sha256,)
-    plain, git = hashlib.sha1(usedforsecurity=False), hashlib.sha1(usedforsecurity=False)
-    with opened(path) as stream:
-        git.update(b"blob %d\0" % os.fstat(stream.fileno()).st_size)
-        while block := stream.read(BLOCK):
-            plain.update(block)
-            git.update(block)
-            if progress is not None:
-                progress(len(block))
-    return git.hexdigest(), plain.hexdigest()

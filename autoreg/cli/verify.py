@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from autoreg.checkpoint import holding, journal, manifest
 from autoreg.checkpoint.config import ConfigFile, read_config
 from autoreg.checkpoint.digests import Entry, Progress
+from autoreg.checkpoint.hub_cache import compare_with_hub
 from autoreg.checkpoint.manifest import Difference
 from autoreg.checkpoint.source import is_path, nearby
 from autoreg.checkpoint.weights import Weights, cached_folder, check_files, read_weights
@@ -178,7 +179,7 @@ def _compared(found: _Findings, *, quick: bool) -> _Findings:
         found = replace(found, recorded=len(names), differences=differences, unrecorded=unrecorded)
     if found.place.is_hub and full:
         with _bar(_bytes_of(folder, _files(folder))) as progress:
-            compared, differences = manifest.compare_with_hub(folder, progress=progress)
+            compared, differences = compare_with_hub(folder, progress=progress)
         found = replace(found, from_hub=compared, differences=(*found.differences, *differences))
     return found
 

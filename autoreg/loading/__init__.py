@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import os
 import pickle
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +18,7 @@ import torch
 
 from autoreg import bridge, runtime
 from autoreg.checkpoint import ConfigFile, Weights, check_files, check_sizes, manifest, read_config, read_weights
+from autoreg.checkpoint.hub_cache import compare_with_hub, discard, downloaded
 from autoreg.checkpoint.source import fetch_if_there
 from autoreg.errors import (
     CheckpointError,
@@ -29,6 +31,11 @@ __all__ = ["Load", "Wishes"]
 
 _LOOSE = "To load it all the same, with what is missing drawn at random, pass strict=False."
 _GIGABYTE = 1 << 30
+_SECOND = 1_000_000_000  # nanoseconds: the clock of a file system may be a little behind
+_CHANGED_ON_THE_WAY = (
+    "It was taken out of the cache: load again to download it again. If it stays so, the server or a mirror in"
+    " HF_ENDPOINT sends something else than it says."
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,6 +85,7 @@ class Load:
         self.wishes = wishes
         self.weights: Weights | None = None
         self._options = options
+        self._begun = time.time_ns()
         self._given = config
         self._poison = Poison(self._count)
         self._info_asked = bool(options.get("output_loading_info"))
@@ -156,6 +164,8 @@ class Load:
         """Look the weight files over: headers and index, what the manifest says of them, no pickle."""
         if any(file.endswith(".gguf") for file in files):
             return
+        if self._folder() is None:
+            self._verify_download(os.path.dirname(files[0]), [os.path.basename(file) for file in files])
         weights = self._read(files)
         if weights.pickles and not self.wishes.allow_pickle:
             raise _pickled(weights.pickles)
@@ -190,12 +200,22 @@ class Load:
             fetch_if_there(self.source, manifest.NAME, self._options)  # beside the weights in the cache, if it has one
         found = manifest.check(weights.folder, ["config.json", *names], full=full)
         if full and self._folder() is None:  # from the hub, whose cache names each file by its digest
-            found += manifest.compare_with_hub(weights.folder)[1]
+            found += compare_with_hub(weights.folder, ["config.json", *names])[1]
         for difference in found:
             if difference.severe:
                 raise difference.error(weights.folder)
             if difference.kind == "mild":
                 runtime.current().warn(f"{weights.folder}: {difference}")
+
+    def _verify_download(self, folder: str, names: Sequence[str]) -> None:
+        """Compare what this very load has downloaded with the SHA-256 that the hub gave; later loads believe the cache.
+
+        The hub's client looks at the size only. What is wrong is taken out of the cache, which would vouch for it.
+        """
+        fresh = downloaded(folder, names, since=self._begun - _SECOND)
+        for difference in compare_with_hub(folder, fresh)[1] if fresh else ():
+            discard(os.path.join(folder, difference.file))
+            raise difference.error(folder, advice=_CHANGED_ON_THE_WAY)
 
     def model(
         self, model: Any, files: Sequence[str], *, converted: bool, resized: bool, renamed: Callable[[str], str]

@@ -151,9 +151,9 @@ def _manifest() -> None:
 
 
 def _hub_digests() -> None:
-    from autoreg.checkpoint import manifest
+    from autoreg import loading
 
-    _put(manifest, "compare_with_hub", lambda *_, **__: (0, ()))
+    _put(loading, "compare_with_hub", lambda *_, **__: (0, ()))
 
 
 def _isolation() -> None:
@@ -233,7 +233,10 @@ GUARANTEES: Mapping[str, tuple[str, Callable[[], None]]] = {
     "one at a time": ("loads and saves of a process wait for one another", _one_at_a_time),
     "healing": ("a process that others have poisoned is put right", _healing),
     "manifest": ("with a manifest, a changed file is noticed", _manifest),
-    "hub digests": ('`verify="full"` compares a file of the hub with the digest that the hub gave', _hub_digests),
+    "hub digests": (
+        'a file from the hub is compared with the digest that the hub gave, once it is there, and with `verify="full"`',
+        _hub_digests,
+    ),
     "isolation": ("`isolate=True` copies the weights out of the files", _isolation),
     "atomic save": ("a save is wholly there, or not at all", _atomic),
     "roll forward": ("an interrupted commit is finished by the next load", _roll_forward),
