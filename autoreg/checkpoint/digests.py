@@ -23,10 +23,10 @@ __all__ = [
     "Entry",
     "Progress",
     "describe",
+    "identity",
     "sha256",
     "size_and_spot",
     "spot",
-    "stamp",
     "tensor_sums",
     "verified",
 ]
@@ -66,14 +66,14 @@ def describe(path: str, *, progress: Progress | None = None) -> Entry:
         CheckpointError: it cannot be read, or changed while it was read.
     """
     with opened(path) as stream:
-        before = stamp(os.fstat(stream.fileno()))
+        before = _stamp(os.fstat(stream.fileno()))
         size = before[2]
         first = stream.read(9)
         header = _header(path) if header_length(first, size) else None
         stream.seek(0)
         digest, tensors = _read_through(stream, header, progress)
         entry = Entry(size=size, sha256=digest, spot=_spot(stream, size), tensors=tensors)
-        after = stamp(os.fstat(stream.fileno()))
+        after = _stamp(os.fstat(stream.fileno()))
     if before[:4] != after[:4]:  # the fifth changes with a new link to the file, too
         raise CheckpointError(file=path, problem="it changed while it was read.", advice="Wait for its writer.")
     return entry
@@ -114,7 +114,7 @@ def verified(path: str, *, progress: Progress | None = None) -> Entry:
         CheckpointError: the file cannot be read, or changed while it was read.
     """
     try:
-        now = stamp(os.stat(path))
+        now = _stamp(os.stat(path))
     except (OSError, ValueError):
         return describe(path)  # which raises it in our words
     if time.time_ns() - max(now[3:]) < _YOUNG:
@@ -138,16 +138,23 @@ class _Reading:
 @lru_cache(maxsize=1024)
 def _remembered(reading: _Reading) -> Entry:
     entry = describe(reading.path, progress=reading.progress[0])
-    with suppress(OSError):
-        if stamp(os.stat(reading.path))[:4] == reading.stamp[:4]:
-            return entry
+    if identity(reading.path) == reading.stamp[:4]:
+        return entry
     # Replaced after it was looked at: what was read must not be remembered under the stamp of another file.
     raise CheckpointError(
         file=reading.path, problem="it was replaced while it was read.", advice="Wait for its writer."
     )
 
 
-def stamp(status: os.stat_result) -> tuple[int, int, int, int, int]:
+def identity(path: str) -> tuple[int, ...] | None:
+    """Return what tells whether a file is still the same: device, inode, size, time of change; None where it is not."""
+    try:
+        return _stamp(os.stat(path))[:4]
+    except OSError:
+        return None
+
+
+def _stamp(status: os.stat_result) -> tuple[int, int, int, int, int]:
     """Return the device, the inode, the size, and when content and inode were changed (`os.utime` sets the first)."""
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 

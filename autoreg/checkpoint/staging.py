@@ -18,6 +18,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import asdict
 from typing import NoReturn
 
+from autoreg.checkpoint.digests import identity
 from autoreg.checkpoint.disk import replace, sync, sync_folder
 from autoreg.checkpoint.holding import PATIENCE, locked, owned
 from autoreg.checkpoint.journal import REMOVABLE, WAITING, Journal, Move, forward, mark, recover, settle
@@ -78,16 +79,17 @@ class Stage:
 
     def _loose(self) -> list[str]:
         """Return the files that were not synced, or were written to afterwards."""
-        return [file for file in self.files().values() if self._kept.get(file) != _state(file)]
+        return [file for file in self.files().values() if self._kept.get(file) != identity(file)]
 
     def _dress(self, file: str) -> None:
         name = os.path.relpath(file, self.path)
         _dress(file, os.path.join(self.folder, name), self._mode)
 
     def _sync(self, file: str) -> None:
-        before = _state(file)
+        before = identity(file)
         sync(file)
-        self._kept[file] = before
+        if before is not None:
+            self._kept[file] = before
 
     @contextlib.contextmanager
     def exclusive(self, *, timeout: float = PATIENCE) -> Iterator[None]:
@@ -267,11 +269,6 @@ def _files(root: str) -> Iterator[tuple[str, str]]:
 
 def _raise(error: OSError) -> NoReturn:
     raise error
-
-
-def _state(file: str) -> tuple[int, ...]:
-    found = os.stat(file)
-    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _dress(file: str, target: str, mode: int) -> None:

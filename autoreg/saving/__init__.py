@@ -20,6 +20,7 @@ from typing import Any
 
 from autoreg import bridge, natives, runtime
 from autoreg.checkpoint import manifest, provenance
+from autoreg.checkpoint.digests import identity
 from autoreg.checkpoint.refusal import advice_for, explained
 from autoreg.checkpoint.staging import Stage, stage
 from autoreg.errors import AutoregError, SaveError
@@ -145,7 +146,7 @@ def _save(obj: Any, folder: str, options: Mapping[str, Any]) -> _Saved:
 def _commit(stage: Stage, staged: Mapping[str, str], witness: Witness) -> tuple[str, ...]:
     """See that the files are on the disk and their digests known, and put them in place; return what was removed."""
     listed = os.path.join(stage.folder, manifest.NAME)
-    removed, before = _stale(stage.folder, staged), _stamp(listed)
+    removed, before = _stale(stage.folder, staged), identity(listed)
     known = witness.entries(staged)
     stage.dress()  # before the digests: a file whose rights change while it is read looks as if it had been written to
     with ThreadPoolExecutor(1) as pool:
@@ -154,20 +155,12 @@ def _commit(stage: Stage, staged: Mapping[str, str], witness: Witness) -> tuple[
         syncing.result()
     with stage.exclusive():
         now = _stale(stage.folder, staged)
-        if (now, _stamp(listed)) != (removed, before):  # somebody else has saved here meanwhile
+        if (now, identity(listed)) != (removed, before):  # somebody else has saved here meanwhile
             removed, content = now, manifest.updated(stage.folder, staged, now, known=known)
         with open(os.path.join(stage.path, manifest.NAME), "xb") as stream:
             stream.write(content)
         stage.commit(remove=removed)
     return removed
-
-
-def _stamp(file: str) -> tuple[int, int, int] | None:
-    try:
-        found = os.stat(file)
-    except FileNotFoundError:
-        return None
-    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 @contextlib.contextmanager

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import json
-import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -57,12 +56,12 @@ class Witness:
             self._note(file, plan, sha256.result(), sums.result())
 
     def _note(self, file: str, plan: _Plan, sha256: str, sums: Mapping[str, str]) -> None:
+        before = digests.identity(file)
         with open(file, "rb", buffering=0) as stream:
-            status = os.fstat(stream.fileno())
-            as_planned = stream.read(len(plan.header)) == plan.header and status.st_size == plan.size
-        if as_planned:
-            entry = Entry(size=plan.size, sha256=sha256, spot=digests.spot(file), tensors=sums)
-            self._seen[file] = digests.stamp(status)[:4], entry
+            as_planned = stream.read(len(plan.header)) == plan.header
+        size, spot = digests.size_and_spot(file)
+        if before is not None and as_planned and size == plan.size:
+            self._seen[file] = before, Entry(size=size, sha256=sha256, spot=spot, tensors=sums)
 
     def entries(self, staged: Mapping[str, str]) -> dict[str, Entry]:
         """Return what is known of those of the files, paths by name, that are as they were when they were written.
@@ -73,7 +72,7 @@ class Witness:
         for each in self._kept:
             each.result()
         known = {name: self._seen[path] for name, path in staged.items() if path in self._seen}
-        return {name: entry for name, (was, entry) in known.items() if digests.stamp(os.stat(staged[name]))[:4] == was}
+        return {name: entry for name, (was, entry) in known.items() if digests.identity(staged[name]) == was}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
