@@ -32,11 +32,13 @@ class Witness:
         self._seen: dict[str, tuple[tuple[int, ...], Entry]] = {}
 
     def __enter__(self) -> Witness:
-        self._pool = ThreadPoolExecutor(3)  # one for each of two digests, and one that waits for the disk
+        self._digests = ThreadPoolExecutor(2)
+        self._disk = ThreadPoolExecutor(1)  # apart: no digest is to wait for a disk
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._pool.shutdown()
+        self._digests.shutdown()
+        self._disk.shutdown()
 
     @contextmanager
     def writing(self, tensors: Mapping[str, Any], file: str, metadata: Mapping[str, str] | None) -> Iterator[None]:
@@ -46,13 +48,13 @@ class Witness:
             yield
         else:
             running = _Running(plan)
-            sha256, sums = self._pool.submit(running.sha256), self._pool.submit(running.tensor_sums)
+            sha256, sums = self._digests.submit(running.sha256), self._digests.submit(running.tensor_sums)
             try:
                 yield
             except BaseException:
                 running.over = True
                 raise
-            self._kept.append(self._pool.submit(self._keep, file))
+            self._kept.append(self._disk.submit(self._keep, file))
             self._note(file, plan, sha256.result(), sums.result())
 
     def _note(self, file: str, plan: _Plan, sha256: str, sums: Mapping[str, str]) -> None:
