@@ -141,7 +141,7 @@ class Runtime:
 
     def owns(self, model_type: str) -> bool:
         """Say whether a look-up of the model type is a plugin's to answer (be it with an error)."""
-        if model_type not in self.types or model_type in _importing.get():
+        if model_type not in self.types or model_type in _importing.get() or _recording.get():
             return False
         choice = self.types.choose(model_type)
         if choice.winner == NATIVE and choice.native:
@@ -161,13 +161,34 @@ class Runtime:
         finally:
             _importing.reset(token)
 
-    def native(self, model_type: str) -> bool:
-        """Say whether AUTOREG_PREFER demands transformers' own."""
-        return self.switches.prefer.get(model_type) == NATIVE
+    @contextmanager
+    def recording(self) -> Iterator[None]:
+        """Let transformers answer for every model type inside the block, in which a package registers its classes.
+
+        It may look first whether its types are registered already, and they are not.
+        """
+        with turn():
+            token = _recording.set(True)
+            try:
+                yield
+            finally:
+                _recording.reset(token)
+
+    def preferred(self, model_type: str) -> bool:
+        """Say whether AUTOREG_PREFER names the owner of the model type: transformers, or a plugin that has it."""
+        wanted, offer = self.switches.prefer.get(model_type), self.types.choose(model_type).offer
+        return wanted == NATIVE or (wanted is not None and offer is not None and offer.is_by(wanted))
 
     def architecture(self, model_type: str) -> Architecture:
         """Return the winner's declaration; raise `ConflictError` or `PluginError`."""
         return self.declaration(self.types.choose(model_type))
+
+    def resolved(self, choice: Choice) -> Architecture:
+        """Return the winner's architecture as `declaration` does, with what a register function registers.
+
+        Depth: classes where it declares such a function, declaration otherwise.
+        """
+        return self.bridge.classes.complete(self.declaration(choice))
 
     def failure(self, model_type: str, declared: str, error: BaseException) -> PluginError:
         """Return the error that blames the plugin for a class that cannot be used."""
@@ -223,7 +244,7 @@ class Runtime:
     def _matches(self, offer: Offer, class_name: str) -> Iterator[tuple[Offer, ClassRef]]:
         declared = self.declare(offer)
         if isinstance(declared, Declared):
-            for _, reference in declared.architecture.references():
+            for _, reference in self.bridge.classes.completed_already(declared.architecture).references():
                 if reference.name == class_name:
                     yield offer, reference
 
@@ -237,7 +258,7 @@ class Runtime:
         """Return the architecture of the plugin that owns the checkpoint, if one does."""
         config = read_config(source, options)
         choice = None if config is None else self.owner(config.model_type, config.architectures)
-        return None if choice is None else self.declaration(choice)
+        return None if choice is None else self.resolved(choice)
 
     def refusal(self, source: Any, options: Mapping[str, Any], reference: str, auto_class: str) -> RemoteCodeError:
         """Return the error for code of a checkpoint that a plugin owns; the Auto class may be unknown (empty)."""
@@ -250,6 +271,10 @@ class Runtime:
     def loads(self) -> bool:
         """Say whether this thread is inside a `from_pretrained` of autoreg's own."""
         return _inside.get()
+
+    def trusts(self) -> bool:
+        """Say whether the caller of the load that this thread is in said `trust_remote_code=True`."""
+        return _trusting.get()
 
     def observer(self) -> Observer | None:
         """Return who looks over the load that this thread is in, if it is one of autoreg's."""
@@ -328,6 +353,29 @@ class Runtime:
                 f' in its place by some package. To load the native class, set AUTOREG_PREFER="{model_type}={NATIVE}".'
             )
 
+    def replaced(self, model_type: str, winner: type) -> Offer | None:
+        """Return the plugin in whose place some package registered this config class; None where there is none.
+
+        A program's own registration, and a plugin's of its own classes, is as it should be. Depth: declaration.
+        """
+        offer = self.types.choose(model_type).offer if model_type in self.types else None
+        if offer is None:
+            return None
+        declared = self.declare(offer)
+        references = declared.architecture.references() if isinstance(declared, Declared) else ()
+        own = {reference.module.partition(".")[0] for _, reference in references} | {"__main__"}
+        return None if winner.__module__.partition(".")[0] in own else offer
+
+    def warn_of_replacement(self, model_type: str, winner: type) -> None:
+        """Warn where a package registered a config class in the place of an installed plugin's."""
+        offer = self.replaced(model_type, winner)
+        if offer is not None:
+            self.warn(
+                f"{model_type!r} belongs to the plugin {offer.owner}, and {winner.__module__}.{winner.__name__} was"
+                f" registered in its place. To load the plugin's class, set"
+                f' AUTOREG_PREFER="{model_type}={offer.distribution}".'
+            )
+
     def _warn_of_losers(self, choice: Choice) -> None:
         for offer, state in choice.candidates:
             if state == "loses" and self.switches.prefer.get(choice.name) is None:
@@ -367,8 +415,10 @@ _LOG = logging.getLogger("autoreg")
 _OURS = {"autoreg", "transformers", "contextlib", "functools"}
 _LOCK = threading.RLock()
 _importing: ContextVar[tuple[str, ...]] = ContextVar("the model types whose plugins are being imported", default=())
+_recording: ContextVar[bool] = ContextVar("whether this thread calls a package's own register function", default=False)
 _loading: ContextVar[Choice | None] = ContextVar("the owner of the checkpoint that is being loaded", default=None)
 _inside: ContextVar[bool] = ContextVar("whether this thread loads through autoreg", default=False)
+_trusting: ContextVar[bool] = ContextVar("whether the caller of this load trusts code from checkpoints", default=False)
 _observer: ContextVar[Observer | None] = ContextVar("who looks over the load of this thread", default=None)
 _witness: ContextVar[Witness | None] = ContextVar("who looks on while this thread saves", default=None)
 
@@ -536,12 +586,19 @@ def isolated() -> Iterator[Runtime]:
 
 
 @contextmanager
-def loading(choice: Choice | None) -> Iterator[None]:
-    """Let by-name look-ups inside the block prefer the classes of this owner."""
+def loading(choice: Choice | None, *, trusting: bool) -> Iterator[None]:
+    """Let by-name look-ups inside the block prefer the classes of this owner.
+
+    Args:
+        choice: whose checkpoint is being loaded.
+        trusting: whether the caller allowed code from checkpoints; what a package passes on inside does not count.
+    """
+    trust = _trusting.set(trusting and (_trusting.get() or not _inside.get()))
     token, inside = _loading.set(choice), _inside.set(True)
     try:
         yield
     finally:
+        _trusting.reset(trust)
         _inside.reset(inside)
         _loading.reset(token)
 

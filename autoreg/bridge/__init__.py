@@ -11,7 +11,7 @@ Depth: installing is free (it waits until transformers is imported); a look-up r
 from __future__ import annotations
 
 from autoreg.bridge.fallback import register
-from autoreg.bridge.install import Bridge, snapshot
+from autoreg.bridge.install import Bridge
 from autoreg.bridge.plugins import Plugins
 from autoreg.bridge.questions import (
     HUB_OPTIONS,
@@ -26,8 +26,10 @@ from autoreg.bridge.questions import (
     overriding_class,
     pin_revision,
     registered_by_user,
+    registered_types,
     tokenizer_class_name,
 )
+from autoreg.bridge.tables import snapshot
 from autoreg.bridge.weights import Observer, Witness, ties_of
 
 __all__ = [
@@ -48,6 +50,7 @@ __all__ = [
     "pin_revision",
     "register",
     "registered_by_user",
+    "registered_types",
     "snapshot",
     "ties_of",
     "tokenizer_class_name",
