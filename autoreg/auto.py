@@ -338,7 +338,7 @@ class _ModelFace(_Face):
         from autoreg.loading import Load, Wishes  # torch, which a tokenizer does not need
 
         wishes = Wishes.take(request.options)
-        load = Load(request.source, request.options, saved=request.architectures, wishes=wishes)
+        load = Load(request.source, request.options, config=request.file, saved=request.architectures, wishes=wishes)
         return load.run(lambda: cls._loaded(request, architecture, inputs))
 
     @classmethod

@@ -19,7 +19,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from autoreg import discovery, natives
-from autoreg.bridge import Bridge, Observer, register, snapshot
+from autoreg.bridge import Bridge, Observer, Witness, register, snapshot
 from autoreg.checkpoint import read_config
 from autoreg.checkpoint.provenance import Provenance, made
 from autoreg.discovery import Broken, Declared, Offer
@@ -280,6 +280,10 @@ class Runtime:
         """Return who looks over the load that this thread is in, if it is one of autoreg's."""
         return _observer.get()
 
+    def witness(self) -> Witness | None:
+        """Return who looks on while this thread saves, if it saves through autoreg."""
+        return _witness.get()
+
     def owner(self, model_type: str | None, architectures: Iterable[str]) -> Choice | None:
         """Return the choice of the plugin that owns a checkpoint with these two fields, if one does."""
         for name in architectures:
@@ -416,6 +420,7 @@ _loading: ContextVar[Choice | None] = ContextVar("the owner of the checkpoint th
 _inside: ContextVar[bool] = ContextVar("whether this thread loads through autoreg", default=False)
 _trusting: ContextVar[bool] = ContextVar("whether the caller of this load trusts code from checkpoints", default=False)
 _observer: ContextVar[Observer | None] = ContextVar("who looks over the load of this thread", default=None)
+_witness: ContextVar[Witness | None] = ContextVar("who looks on while this thread saves", default=None)
 
 
 class _Process:
@@ -535,6 +540,20 @@ def observing(observer: Observer) -> Iterator[None]:
         yield
     finally:
         _observer.reset(token)
+
+
+@contextmanager
+def witnessed(witness: Witness) -> Iterator[None]:
+    """Have this thread's save take place in the presence of the witness inside the block."""
+    runtime = current()
+    runtime.hold()
+    runtime.bridge.catch_up()
+    token = _witness.set(witness)
+    try:
+        yield
+    finally:
+        _witness.reset(token)
+        runtime.release()
 
 
 def lock() -> threading.RLock:

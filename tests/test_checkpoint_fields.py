@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import transformers
 from huggingface_hub import constants
 
 import autoreg
@@ -45,6 +46,8 @@ class Nested:
     """What looks like a config class: it has a model type."""
 
     model_type = "nested"
+    width: int = 3
+    scales: dict[str, float]
 
 
 # --- types -------------------------------------------------------------------------------------------
@@ -82,6 +85,11 @@ INNER = [
     (tuple[float, ...], [1, None], "field[1]", "a number", "null"),
     (tuple[int, str], [1, 2], "field[1]", "a string", "2"),
     (dict[str, list[int]], {"a": [1, 0.5]}, "field.a[1]", "an integer", "0.5"),
+    (dict[str, float] | None, {"a": 1, "b": "x"}, "field.b", "a number", '"x"'),
+    (Rope, {"theta": "x"}, "field.theta", "a number", '"x"'),
+    (Nested, {"width": 0.5}, "field.width", "an integer", "0.5"),
+    (dict | Nested | None, {"model_type": "nested", "width": "3"}, "field.width", "an integer", '"3"'),
+    (list[Nested], [{"width": 3}, {"scales": {"a": []}}], "field[1].scales.a", "a number", "[]"),
 ]
 
 
@@ -134,6 +142,10 @@ def test_a_key_of_another_type() -> None:
         (Form, "recurrent"),
         (Rope, {"theta": 1}),
         (Nested, {}),
+        (Nested, {"width": 3, "unknown": "x"}),
+        (Nested, {"model_type": "another", "width": "x"}),
+        (transformers.LlamaConfig, {"hidden_size": "x"}),
+        (dict | transformers.PreTrainedConfig | None, {"model_type": "llama", "hidden_size": "x"}),
         (Any, None),
         (object, [1]),
         ("SomethingForTypeCheckers", 3),
@@ -236,6 +248,36 @@ def test_the_fields_of_a_plugins_config(make_plugin: MakePlugin) -> None:
     taken = taken_by_class(plugin.cls("configuration:Config"))
     assert {"widen", "width", "to_dict"} <= set(taken)
     assert not {"hidden_size", "scale", "num_labels", "output_attentions"} & set(taken)
+
+
+def test_the_configs_in_a_plugins_config(make_plugin: MakePlugin) -> None:
+    """A config within a config is compared with its own class, by annotation or `sub_configs`, misspelt fields too."""
+    plugin = make_plugin(
+        modules={
+            "configuration": """
+                from transformers import PreTrainedConfig
+
+                class InnerConfig(PreTrainedConfig):
+                    model_type = "inner"
+                    scale: float = 1.0
+
+                class ${Class}Config(PreTrainedConfig):
+                    model_type = "$model_type"
+                    sub_configs = {"text_config": InnerConfig}
+                    text_config: dict | PreTrainedConfig | None = None
+                    other: InnerConfig | None = None
+                """
+        }
+    )
+    known = fields_of_class(plugin.cls("configuration:Config"))
+    assert check_fields({"text_config": None, "other": None}, known, file=FILE) == ()
+    assert check_fields({"text_config": {"scale": 1}, "other": {"scale": 2.0}}, known, file=FILE) == ()
+    for name in ("text_config", "other"):
+        with pytest.raises(autoreg.CheckpointError, match=rf"{name}\.scale: .*\nExpected a number, found"):
+            check_fields({name: {"scale": "x"}}, known, file=FILE)
+        assert check_fields({name: {"scal": 3}}, known, file=FILE) == (
+            f"{FILE}: unknown `{name}.scal`; did you mean `scale`?",
+        )
 
 
 def test_the_arguments_of_a_config_with_its_own_init(make_plugin: MakePlugin) -> None:

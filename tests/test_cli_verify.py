@@ -13,7 +13,7 @@ from autoreg.checkpoint.manifest import NAME
 from autoreg.cli import main
 from tests.conftest import MakePlugin
 from tests.plugin_maker import REPOSITORY, in_new_process
-from tests.test_header import content
+from tests.test_header import content, entry
 from tests.test_manifest import patch, snapshot
 from tests.test_weights import FIRST, INDEX, SECOND, SINGLE, index, shard, sharded
 
@@ -173,6 +173,32 @@ def test_one_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = run(capsys, "verify", folder / FIRST, "--write")
     assert code == 2
     assert "--write takes a folder: the manifest lies beside the files" in err
+
+
+def test_a_subfolder_and_a_variant(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--subfolder` and `--variant` look where `from_pretrained` with these keywords would, and nowhere else."""
+    inner = tmp_path / "it" / "unet"
+    inner.mkdir(parents=True)
+    (inner / "config.json").write_text('{"model_type": "bert"}')
+    (inner / "model.fp16.safetensors").write_bytes(content(entry(), bytes(24)))
+    code, out, _ = run(capsys, "verify", tmp_path / "it", "--subfolder", "unet", "--variant", "fp16")
+    assert code == 0
+    assert "in model.fp16.safetensors: the headers are sound" in out
+    assert "weights   there are none" in run(capsys, "verify", tmp_path / "it", "--subfolder", "unet")[1]
+    assert "model.fp16.safetensors" in run(capsys, "inspect", inner, "--variant", "fp16")[1]
+    (inner / "model.fp16.safetensors").write_bytes(content(entry(), bytes(23)))
+    assert run(capsys, "verify", inner, "--variant", "fp16")[0] == 1
+    assert run(capsys, "verify", inner)[0] == 0
+
+
+def test_a_subfolder_that_is_not_there(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A subfolder that is not there, or beside a file, is a usage error that says so."""
+    code, _, err = run(capsys, "verify", folder, "--subfolder", "unte")
+    assert code == 2
+    assert "there is no folder unte in it." in err
+    code, _, err = run(capsys, "inspect", folder / FIRST, "--variant", "fp16")
+    assert code == 2
+    assert "--subfolder and --variant are for a checkpoint" in err
 
 
 def test_pickles_are_not_opened(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

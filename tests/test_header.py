@@ -16,7 +16,8 @@ import safetensors
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoreg.checkpoint.header import Header, header_length, read_header, strict_json
+from autoreg.checkpoint.header import Header, header_length, read_header
+from autoreg.checkpoint.json_file import strict_json
 from autoreg.errors import CheckpointError, CheckpointNotFoundError
 from tests.plugin_maker import in_new_process
 

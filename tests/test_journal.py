@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import autoreg
-from autoreg.checkpoint import journal
+from autoreg.checkpoint import holding, journal, staging
 from tests.plugin_maker import REPOSITORY, in_new_process
 
 posix = pytest.mark.skipif(os.name != "posix", reason="modes, links and locks of POSIX")
@@ -52,7 +52,7 @@ def decided(folder: Path, files: Mapping[str, str], *, remove: tuple[str, ...] =
 def test_everything_arrives_together(tmp_path: Path) -> None:
     """A commit puts the staged files in place, in folders too, removes what it names and leaves nothing behind."""
     write(tmp_path, {"a": "old", "model.safetensors": "old", "mine": "mine"})
-    with journal.stage(tmp_path) as stage:
+    with staging.stage(tmp_path) as stage:
         write(stage.path, {"a": "new", "b/c": "new"})
         assert set(stage.files()) == {"a", "b/c"}
         assert content(tmp_path)["a"] == "old"
@@ -64,7 +64,7 @@ def test_nothing_arrives_without_a_commit(tmp_path: Path) -> None:
     """Whatever ends the block before the commit, the folder is as it was, and gone if it was made for this."""
     write(tmp_path, {"a": "old"})
     for folder in (tmp_path, tmp_path / "new" / "deeper"):
-        with pytest.raises(KeyboardInterrupt), journal.stage(folder) as stage:  # noqa: PT012 # the block is what is tested
+        with pytest.raises(KeyboardInterrupt), staging.stage(folder) as stage:  # noqa: PT012 # the block is what is tested
             write(stage.path, {"a": "new"})
             raise KeyboardInterrupt
     assert content(tmp_path) == {"a": "old"}
@@ -75,7 +75,7 @@ def test_only_weight_files_are_removed(tmp_path: Path) -> None:
     """A commit that would remove anything but weight files of this folder is refused."""
     write(tmp_path, {"README.md": "mine"})
     for name in ("README.md", "../model.safetensors", "sub/model.safetensors", "optimizer.pt"):
-        with pytest.raises(ValueError, match="is no weight file of this folder"), journal.stage(tmp_path) as stage:  # noqa: PT012 # the block is what is tested
+        with pytest.raises(ValueError, match="is no weight file of this folder"), staging.stage(tmp_path) as stage:  # noqa: PT012 # the block is what is tested
             write(stage.path, {"a": "new"})
             stage.commit(remove=[name])
     assert content(tmp_path) == {"README.md": "mine"}
@@ -92,7 +92,7 @@ def test_links_are_replaced_and_modes_kept(tmp_path: Path) -> None:
     (folder / "secret").chmod(0o640)
     before = os.umask(0o027)
     try:
-        with journal.stage(folder) as stage:
+        with staging.stage(folder) as stage:
             write(stage.path, dict.fromkeys(["hard", "soft", "secret", "fresh"], "new"))
             Path(stage.path, "fresh").chmod(0o600)  # as safetensors leaves its files
             stage.commit()
@@ -110,7 +110,7 @@ def test_the_folder_may_be_a_link(tmp_path: Path) -> None:
     """A link to the folder is followed, and stays."""
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
-    with journal.stage(tmp_path / "link") as stage:
+    with staging.stage(tmp_path / "link") as stage:
         write(stage.path, {"a": "new"})
         stage.commit()
     assert (tmp_path / "link").is_symlink()
@@ -127,7 +127,7 @@ def test_a_folder_in_the_place_of_a_file(tmp_path: Path) -> None:
         ("config.json", "config.json", "is a directory.\nA folder has the name of a file that is to be saved: move it away."),
         ("sub/x", "sub/x", "not a directory.\nA file or link has the name of a folder that is needed: move it away."),
     ]:  # fmt: skip
-        with pytest.raises(autoreg.SaveError) as caught, journal.stage(tmp_path) as stage:  # noqa: PT012 # as above
+        with pytest.raises(autoreg.SaveError) as caught, staging.stage(tmp_path) as stage:  # noqa: PT012 # as above
             write(stage.path, {name: "new", "b": "new"})
             stage.commit()
         assert str(caught.value) == f"{tmp_path / named}: nothing was saved: {said}"
@@ -141,14 +141,15 @@ def test_a_folder_that_may_not_be_written_to(tmp_path: Path) -> None:
     (tmp_path / "it").chmod(0o555)
     script = """
         import json, os, sys, tempfile
-        from autoreg.checkpoint import journal
+        import autoreg
+        from autoreg.checkpoint import holding, journal, staging
         tempfile.tempdir = sys.argv[1]
         if os.geteuid() == 0:
             os.seteuid(65534)
         try:
-            with journal.stage(sys.argv[1]) as stage:
+            with staging.stage(sys.argv[1]) as stage:
                 pass
-        except journal.SaveError as error:
+        except autoreg.SaveError as error:
             print(json.dumps(str(error)))
     """
     for folder in (tmp_path, *tmp_path.parents[:3]):
@@ -172,7 +173,7 @@ def test_a_decided_save_is_finished(tmp_path: Path) -> None:
     assert content(tmp_path) == {"a": "new", "b": "new", "mine": "mine"}
     assert journal.recover(tmp_path) is False
     decided(tmp_path, {"a": "newer"})
-    with journal.stage(tmp_path) as stage:
+    with staging.stage(tmp_path) as stage:
         write(stage.path, {"c": "own"})
         stage.commit()
     assert content(tmp_path) == {"a": "newer", "b": "new", "c": "own", "mine": "mine"}
@@ -203,7 +204,7 @@ def test_a_file_that_was_written_since(tmp_path: Path, half_done: bool) -> None:
         f"To keep what is in the folder now, delete {journal.COMMIT} and {stage.name}; look whether the weights and"
         " config.json belong together. To be sure, save again into a new folder."
     )
-    with pytest.raises(autoreg.SaveError, match="a save was interrupted here"), journal.stage(tmp_path):
+    with pytest.raises(autoreg.SaveError, match="a save was interrupted here"), staging.stage(tmp_path):
         pass
     assert content(tmp_path) == before
 
@@ -274,8 +275,8 @@ def test_the_stage_of_a_dead_process_is_removed_and_of_a_live_one_not(tmp_path: 
     """What a killed process staged is removed by the next look; what a live one stages stays."""
     script = """
         import sys, time
-        from autoreg.checkpoint import journal
-        with journal.stage(sys.argv[1]) as stage:
+        from autoreg.checkpoint import holding, journal, staging
+        with staging.stage(sys.argv[1]) as stage:
             open(stage.path + "/a", "w").write("new")
             print("staged", flush=True)
             time.sleep(600)
@@ -309,8 +310,8 @@ def running(script: str, folder: Path) -> Iterator[subprocess.Popen[str]]:
 
 HOLDER = """
         import sys, time
-        from autoreg.checkpoint import journal
-        with journal.locked(sys.argv[1], exclusive={exclusive}):
+        from autoreg.checkpoint import holding, journal, staging
+        with holding.locked(sys.argv[1], exclusive={exclusive}):
             print("held", flush=True)
             time.sleep(600)
 """
@@ -322,10 +323,10 @@ def test_who_waits_for_whom(tmp_path: Path, theirs: bool, ours: bool, free: bool
     """One process holds the folder alone, or several read; who waits too long is told; the dead hold nothing."""
     with running(HOLDER.format(exclusive=theirs), tmp_path) as process:
         if free:
-            with journal.locked(tmp_path, exclusive=ours, timeout=0) as held:
+            with holding.locked(tmp_path, exclusive=ours, timeout=0) as held:
                 assert held
         else:
-            with pytest.raises(autoreg.CheckpointError) as caught, journal.locked(tmp_path, exclusive=ours, timeout=0):
+            with pytest.raises(autoreg.CheckpointError) as caught, holding.locked(tmp_path, exclusive=ours, timeout=0):
                 pass
             assert str(caught.value) == (
                 f"{tmp_path}: other processes have been saving into the folder or loading from it for 0 s.\n"
@@ -333,7 +334,7 @@ def test_who_waits_for_whom(tmp_path: Path, theirs: bool, ours: bool, free: bool
             )
         process.kill()
         process.wait()
-        with journal.locked(tmp_path, exclusive=True, timeout=0) as held:
+        with holding.locked(tmp_path, exclusive=True, timeout=0) as held:
             assert held
     assert list(tmp_path.iterdir()) == []
 
@@ -341,7 +342,7 @@ def test_who_waits_for_whom(tmp_path: Path, theirs: bool, ours: bool, free: bool
 @posix
 def test_a_forked_process_does_not_keep_the_lock(tmp_path: Path) -> None:
     """A process that was forked inside the block, as a DataLoader's worker is, keeps nobody waiting after it."""
-    with journal.locked(tmp_path, exclusive=True):
+    with holding.locked(tmp_path, exclusive=True):
         reading, writing = os.pipe()
         child = os.fork()
         if child == 0:
@@ -349,7 +350,7 @@ def test_a_forked_process_does_not_keep_the_lock(tmp_path: Path) -> None:
             os.read(reading, 1)  # until the parent is done
             os._exit(0)
         os.close(reading)
-    with journal.locked(tmp_path, exclusive=True, timeout=0) as held:
+    with holding.locked(tmp_path, exclusive=True, timeout=0) as held:
         assert held
     os.close(writing)
     os.waitpid(child, 0)
@@ -377,12 +378,12 @@ def test_without_locks(tmp_path: Path) -> None:
     script = """
         import json, os, sys, time
         sys.modules["fcntl"] = None
-        from autoreg.checkpoint import journal
+        from autoreg.checkpoint import holding, journal, staging
         folder = sys.argv[1]
         old, young = (os.path.join(folder, journal.STAGE + name) for name in ("old", "young"))
         os.mkdir(old); os.mkdir(young)
         os.utime(old, (time.time() - 90000,) * 2)
-        with journal.locked(folder, exclusive=True) as held, journal.stage(folder) as stage:
+        with holding.locked(folder, exclusive=True) as held, staging.stage(folder) as stage:
             open(stage.path + "/a", "w").write("new")
             stage.commit()
         print(json.dumps([held, sorted(os.listdir(folder))]))
@@ -395,13 +396,13 @@ def test_without_locks(tmp_path: Path) -> None:
 TRACED = """
     import errno, json, sys
     from pathlib import Path
-    from autoreg.checkpoint import journal
+    from autoreg.checkpoint import holding, journal, staging
     from tests.faults.tracer import available, trace
 
     folder, number = Path(sys.argv[1]), int(sys.argv[2])
 
     def save():
-        with journal.stage(folder) as stage:
+        with staging.stage(folder) as stage:
             for name in ("a", "b"):
                 Path(stage.path, name).write_text("new")
             stage.commit()

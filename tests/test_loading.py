@@ -309,6 +309,43 @@ def test_a_lost_shard_is_named(save: Save) -> None:
         autoreg.AutoModelForCausalLM.from_pretrained(folder)
 
 
+def test_two_tensors_for_one_weight(save: Save) -> None:
+    """A weight that lies there with and without the base model's prefix raises with both names, unless told not to."""
+    folder = rewrite(save(), lambda tensors: tensors.update({"embed.weight": tensors["model.embed.weight"] + 1}))
+    with pytest.raises(CheckpointError, match=r"(model\.)?embed\.weight is the same weight of the model"):
+        autoreg.AutoModelForCausalLM.from_pretrained(folder)
+    autoreg.AutoModelForCausalLM.from_pretrained(folder, strict=False)
+
+
+def test_strict_says_otherwise(save: Save) -> None:
+    """`strict=True` forbids another head's missing weights, `strict=False` allows what is lost."""
+    folder = save()
+    with pytest.raises(IncompleteCheckpointError, match=r"classifier\.weight[\s\S]*strict=True was asked for"):
+        autoreg.AutoModelForSequenceClassification.from_pretrained(folder, strict=True)
+    rewrite(folder, lambda tensors: tensors.pop("model.layers.0.bias"))
+    autoreg.AutoModelForCausalLM.from_pretrained(folder, strict=False)
+
+
+def test_a_pickle_with_code_is_not_run(save: Save, tmp_path: Path) -> None:
+    """Where pickles are allowed, one that holds more than tensors raises and does nothing."""
+    folder = save()
+    (folder / "model.safetensors").unlink()
+    trap = f"cos\nsystem\n(S'touch {tmp_path / 'ran'}'\ntR."
+    (folder / "pytorch_model.bin").write_bytes(trap.encode())
+    with pytest.raises(UnsafeCheckpointError, match=r"pytorch_model\.bin: it holds more than tensors"):
+        autoreg.AutoModelForCausalLM.from_pretrained(folder, allow_pickle=True)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_config_edited_by_hand_is_a_warning(save: Save) -> None:
+    """With a manifest beside it, a config.json that is not as it was saved is said and loaded."""
+    folder = save("Model")
+    autoreg.save_pretrained(autoreg.AutoModel.from_pretrained(folder), folder)
+    configure(folder, note="mine")
+    with pytest.warns(autoreg.AutoregWarning, match=r"config\.json: its size changed since the manifest was written"):
+        autoreg.AutoModel.from_pretrained(folder)
+
+
 def test_an_isolated_model_outlives_its_files(save: Save) -> None:
     """With `isolate=True` a model keeps its weights when the file is overwritten in place; ties stay ties."""
     folder = save()

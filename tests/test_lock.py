@@ -21,6 +21,7 @@ import pytest
 
 import autoreg
 from autoreg import errors, runtime
+from autoreg.checkpoint import disk
 from autoreg.checkpoint import lock as locks
 from autoreg.cli import lock as command
 from tests.plugin_maker import Plugin, write_plugin
@@ -335,7 +336,7 @@ def test_a_disk_that_is_full_leaves_the_old_lock(run: Run, site: Path, monkeypat
     resource.setrlimit(resource.RLIMIT_FSIZE, (50, before[1]))
     try:
         with pytest.raises(OSError, match="File too large"):
-            locks.write("autoreg.lock", "x" * 500)
+            disk.write("autoreg.lock", b"x" * 500)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, handler)

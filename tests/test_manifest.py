@@ -19,17 +19,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autoreg.checkpoint import read_config
+from autoreg.checkpoint.digests import describe, spot, verified
+from autoreg.checkpoint.hub_cache import compare_with_hub
 from autoreg.checkpoint.manifest import (
     NAME,
     Difference,
     check,
-    compare_with_hub,
-    describe,
     is_weights,
     read_manifest,
-    spot,
     updated,
-    verified,
     write,
 )
 from autoreg.checkpoint.weights import read_weights

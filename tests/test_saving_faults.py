@@ -145,13 +145,16 @@ READER = """
 """
 
 
-@pytest.mark.slow
-def test_two_save_while_two_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("seconds", [2, pytest.param(60, marks=pytest.mark.slow)])
+def test_two_save_while_two_read(tmp_path: Path, seconds: int) -> None:
     """Two processes save into one folder for a while, and two that read see what one of them saved, each time."""
     in_new_process(SAVER, arguments=[str(tmp_path), "0.1"])
     with ThreadPoolExecutor(4) as pool:
-        run = [pool.submit(in_new_process, script, arguments=[str(tmp_path), "20"]) for script in [SAVER, READER] * 2]
+        arguments = [str(tmp_path), str(seconds)]
+        run = [pool.submit(in_new_process, script, arguments=arguments) for script in [SAVER, READER] * 2]
         saved, read = [run[0].result(), run[2].result()], [run[1].result(), run[3].result()]
-    assert min(saved) > 3
-    assert all(set(seen) == {"old", "new"} for seen in read)
+    assert min(saved) > 0
+    assert all(set(seen) <= {"old", "new"} and seen for seen in read)
+    if seconds > 10:  # long enough to see both, however busy the machine is
+        assert all(set(seen) == {"old", "new"} for seen in read)
     assert not [name for name in os.listdir(tmp_path) if name.startswith(".")]

@@ -30,13 +30,14 @@ from autoreg.bridge.questions import (
     tokenizer_class_name,
 )
 from autoreg.bridge.tables import snapshot
-from autoreg.bridge.weights import Observer, ties_of
+from autoreg.bridge.weights import Observer, Witness, ties_of
 
 __all__ = [
     "HUB_OPTIONS",
     "Bridge",
     "Observer",
     "Plugins",
+    "Witness",
     "auto_class_named",
     "classes_of",
     "has_head",

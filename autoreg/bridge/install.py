@@ -14,7 +14,7 @@ from autoreg.bridge.plugins import Plugins
 from autoreg.bridge.remote_code import RUN, TRUST, judged, trusted
 from autoreg.bridge.tables import AUTO_PACKAGE, PROCESSING, descendants
 from autoreg.bridge.watch import Watch
-from autoreg.bridge.weights import FILL, RESOLVE, Originals, filling, resolving
+from autoreg.bridge.weights import FILL, RESOLVE, WRITE, Originals, filling, resolving, writing
 
 __all__ = ["Bridge"]
 
@@ -143,6 +143,8 @@ class Bridge:
             self._undo.append(lambda: setattr(base, FILL, fill))
         else:
             self.unseen.append(f"{module.__name__}.{RESOLVE} and PreTrainedModel.{FILL}")
+        if hasattr(module, WRITE):  # without it, the files are read once more after they were written
+            self._put(module, WRITE, writing(getattr(module, WRITE), plugins))
 
     def _forbid_remote_code(self, module: ModuleType) -> None:
         _, field = PROCESSING.get(module.__name__, ("", ""))

@@ -10,7 +10,7 @@ from autoreg.architecture import Architecture, ClassRef
 from autoreg.errors import PluginError, RemoteCodeError
 
 if TYPE_CHECKING:
-    from autoreg.bridge.weights import Observer
+    from autoreg.bridge.weights import Observer, Witness
 
 __all__ = ["Plugins"]
 
@@ -56,3 +56,6 @@ class Plugins(Protocol):
 
     def observer(self) -> Observer | None:
         """Return who looks this thread's load over, if it is one of autoreg's."""
+
+    def witness(self) -> Witness | None:
+        """Return who looks on while this thread saves, if it saves through autoreg."""

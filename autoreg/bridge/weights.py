@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import copy
 import functools
+import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from types import FrameType
 from typing import Any, Protocol
 
 from autoreg.bridge.plugins import Plugins
 
-__all__ = ["FILL", "RESOLVE", "Observer", "Originals", "filling", "resolving", "ties_of"]
+__all__ = ["FILL", "RESOLVE", "WRITE", "Observer", "Originals", "Witness", "filling", "resolving", "ties_of", "writing"]
 
 RESOLVE, FILL = "_get_resolved_checkpoint_files", "_load_pretrained_model"
 """What finds the weight files (a function of `modeling_utils`), and what reads them (of `PreTrainedModel`)."""
+WRITE = "safe_save_file"
+"""What a model's `save_pretrained` writes a weight file with, under its name in `modeling_utils`."""
 
 
 class Observer(Protocol):
@@ -39,6 +43,27 @@ class Observer(Protocol):
             resized: whether the caller accepts other shapes (`ignore_mismatched_sizes`).
             renamed: what transformers calls a tensor of the files that has a name of former days.
         """
+
+
+class Witness(Protocol):
+    """Who looks on while a model's weights are written."""
+
+    def writing(
+        self, tensors: Mapping[str, Any], file: str, metadata: Mapping[str, str] | None
+    ) -> AbstractContextManager[None]:
+        """Return the block in which these tensors are written into this file."""
+
+
+def writing(write: Callable[..., Any], plugins: Plugins) -> Callable[..., Any]:
+    """Return what writes a weight file, in the presence of the witness of this thread's save."""
+
+    @functools.wraps(write)
+    def written(tensors: Any, filename: Any, metadata: Any = None) -> Any:
+        witness = plugins.witness()
+        with witness.writing(tensors, os.fspath(filename), metadata) if witness else nullcontext():
+            return write(tensors, filename, metadata=metadata)
+
+    return written
 
 
 def resolving(resolve: Callable[..., Any], plugins: Plugins) -> Callable[..., Any]:

@@ -73,13 +73,16 @@ def check_fields(fields: Mapping[str, Any], known: Mapping[str, Any], *, file: s
     return tuple(_suspicions(fields, known, file))
 
 
-def _suspicions(fields: Mapping[str, Any], known: Mapping[str, Any], file: str) -> Iterator[str]:
+def _suspicions(fields: Mapping[str, Any], known: Mapping[str, Any], file: str, place: Place = ()) -> Iterator[str]:
+    for name, value in fields.items():
+        for nested in _configs_in(known.get(name), value):
+            yield from _suspicions(value, fields_of_class(nested), file, (*place, name))
     absent = [name for name in known if name not in fields and not name.startswith("_")]
     for name in fields:
         if name not in known and name not in _FAMILIAR and not name.startswith("_"):
             near = _likeliest(name, absent)
             if near:
-                yield f"{file}: unknown `{name}`; did you mean `{near}`?"
+                yield f"{file}: unknown `{dotted((*place, name))}`; did you mean `{near}`?"
 
 
 def _likeliest(name: str, candidates: list[str]) -> str:
@@ -111,14 +114,56 @@ def _misfit(value: Any, annotation: Any, path: Place) -> _Misfit | None:
     origin, arguments = typing.get_origin(kind) or kind, typing.get_args(kind)
     wrong = (path, value, annotation)
     if origin in _UNIONS:
-        return None if any(_misfit(value, each, path) is None for each in arguments) else wrong
+        return _misfit_of_union(value, arguments, path, wrong)
     if origin is typing.Literal:
         return None if any(type(value) is type(each) and value == each for each in arguments) else wrong
     if origin in _LISTS:
         return _misfit_of_list(value, arguments, path) if isinstance(value, list) else wrong
     if origin in _OBJECTS:
         return _misfit_of_object(value, arguments, path) if isinstance(value, dict) else wrong
-    return None if _is_of(value, origin) else wrong
+    if not _is_of(value, origin):
+        return wrong
+    return _misfit_of_fields(value, _fields_of(origin, value), path)
+
+
+def _misfit_of_union(value: Any, kinds: tuple[Any, ...], path: Place, wrong: _Misfit) -> _Misfit | None:
+    # Beside a config class, `dict` says only that the config is one in the file.
+    found = [_misfit(value, each, path) for each in _configs_in(kinds, value) or kinds]
+    if any(each is None for each in found):
+        return None
+    deepest = max((each for each in found if each is not None), key=lambda each: len(each[0]), default=wrong)
+    return deepest if len(deepest[0]) > len(path) else wrong
+
+
+def _misfit_of_fields(value: Any, known: Mapping[str, Any], path: Place) -> _Misfit | None:
+    """Compare an object with the annotations of its keys; what has none may be anything."""
+    found = (_misfit(value[name], known[name], (*path, name)) for name in known if name in value)
+    return next((each for each in found if each is not None), None)
+
+
+def _fields_of(kind: Any, value: Any) -> Mapping[str, Any]:
+    """Return the annotations of what the value holds, where its type is a config or a TypedDict of a plugin's."""
+    if typing.is_typeddict(kind):
+        try:
+            return typing.get_type_hints(kind)
+        except Exception:  # a name that is imported for type checkers only
+            return {}
+    return fields_of_class(kind) if _configs_in(kind, value) else {}
+
+
+def _configs_in(annotation: Any, value: Any) -> list[type]:
+    """Return the plugins' config classes among the alternatives of an annotation whose config the value may be.
+
+    transformers' own are spared inside a config as they are outside.
+    """
+    kinds = annotation if isinstance(annotation, tuple) else (annotation,)
+    if typing.get_origin(_unwrapped(annotation)) in _UNIONS:
+        kinds = typing.get_args(_unwrapped(annotation))
+    configs = [kind for kind in map(_unwrapped, kinds) if isinstance(kind, type) and hasattr(kind, "model_type")]
+    own = [kind for kind in configs if kind.__module__.partition(".")[0] != "transformers"]
+    if not isinstance(value, dict):
+        return []
+    return [kind for kind in own if value.get("model_type", kind.model_type) == kind.model_type]
 
 
 def _unwrapped(annotation: Any) -> Any:
@@ -219,6 +264,8 @@ def fields_of_class(config_class: type) -> dict[str, Any]:
     for name, annotation in known.items():
         if inspect.getattr_static(config_class, name, ...) is None:
             known[name] = annotation | None if isinstance(annotation, type) else typing.Union[annotation, None]  # noqa: UP007
+    for name, nested in (getattr(config_class, "sub_configs", None) or {}).items():
+        known[name] = typing.Union[nested, known.get(name, dict)]  # noqa: UP007
     aliases = getattr(config_class, "attribute_map", {})
     return known | {alias: known.get(name, Any) for alias, name in aliases.items()}
 
@@ -236,7 +283,7 @@ def _arguments(config_class: type) -> dict[str, Any]:
     named = [each for each in parameters if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)][1:]
     annotated = {each.name: Any if each.annotation is each.empty else each.annotation for each in named}
     nullable = [each.name for each in named if each.default is None]
-    found = _read(annotated, init.__module__)
+    found = _read(annotated, getattr(init, "__module__", ""))
     return found | {name: typing.Union[found[name], None] for name in nullable}  # noqa: UP007
 
 

@@ -5,18 +5,17 @@ Depth: metadata. Neither torch nor safetensors: the format is eight bytes, a JSO
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, BinaryIO
 
-from autoreg.checkpoint.json_file import AGAIN
+from autoreg.checkpoint.json_file import AGAIN, strict_json
 from autoreg.errors import CheckpointError, CheckpointNotFoundError
 
-__all__ = ["Header", "Tensor", "header_length", "listed", "opened", "read_header", "strict_json"]
+__all__ = ["Header", "Tensor", "header_length", "listed", "opened", "read_header"]
 
 # safetensors' own limit: a longer header is refused by every reader.
 LONGEST_HEADER = 100_000_000
@@ -148,33 +147,6 @@ def _missing(file: str, error: Exception) -> CheckpointError:
         return CheckpointNotFoundError(file=file, problem="there is no such file.", advice=AGAIN)
     problem = f"it cannot be looked at ({type(error).__name__}: {getattr(error, 'strerror', None) or error})."
     return CheckpointError(file=file, problem=problem, advice="Check the permissions of the folders above it.")
-
-
-def strict_json(content: bytes) -> Any:
-    """Return the value of a JSON text: UTF-8, no key twice in one object, no NaN or Infinity.
-
-    Raises:
-        ValueError: with the reason, as the end of a sentence.
-    """
-    try:
-        return json.loads(content.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
-    except RecursionError:
-        raise ValueError("it is nested too deep") from None
-    except MemoryError:
-        raise ValueError("its values do not fit into memory") from None
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in found if names.count(name) > 1)
-        raise ValueError(f"the key {_shown(twice)} stands twice in one object")
-    return found
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON number")
 
 
 def listed(names: list[str]) -> str:

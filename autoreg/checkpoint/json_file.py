@@ -12,18 +12,18 @@ import math
 import os
 import sys
 from collections.abc import Iterable, Mapping
-from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 from autoreg.errors import CheckpointError, CheckpointNotFoundError
 
-__all__ = ["AGAIN", "Place", "dotted", "field_error", "not_finite", "read_json", "shown", "untagged"]
+__all__ = ["AGAIN", "Place", "dotted", "field_error", "not_finite", "read_json", "shown", "strict_json", "untagged"]
 
 Place = tuple[str | int, ...]
 
 AGAIN = "Save or download the checkpoint again."
 _MOST_BYTES = 16 * 2**20
 _MOST_LEVELS = 32
+_LONG = 200  # characters of a key in a message
 _MOST_DIGITS = 4300  # Python's own limit
 _JSON_NAMES = {list: "list", str: "string", int: "number", float: "number", bool: "boolean", type(None): "null"}
 _UTF_16_AND_32 = (b"\xff\xfe", b"\xfe\xff", b"{\x00", b"\x00{", b"\x00\x00")
@@ -41,15 +41,16 @@ def read_json(file: str) -> dict[str, Any]:
             has a key twice in one object.
     """
     text = _text(_content(file), file)
-    hooks: dict[str, Any] = {"object_pairs_hook": partial(_object, file=file)}
-    if not getattr(sys, "get_int_max_str_digits", int)():
-        # Python before 3.10.7, or told not to mind, reads an integer of a million digits, for minutes.
-        hooks["parse_int"] = partial(_integer, file=file)
     try:
-        value = json.loads(text, **hooks)
-    except CheckpointError:
-        raise
-    except RecursionError as error:
+        value = _parsed(text)
+    except _TwiceError as error:
+        raise CheckpointError(
+            file=file,
+            part=error.key if error.key.isprintable() else ascii(error.key),
+            problem=f"the key stands twice in one object, {error.values}; a parser silently takes the last.",
+            advice="Delete the wrong one of the two lines.",
+        ) from error
+    except _DeepError as error:
         raise _too_deep(file) from error
     except ValueError as error:
         problem = f"not valid JSON ({error}); it was cut short or edited by hand."
@@ -99,30 +100,60 @@ def _text(content: bytes, file: str) -> str:
         raise CheckpointError(file=file, problem=problem, advice=advice) from error
 
 
-def _object(pairs: list[tuple[str, Any]], *, file: str) -> dict[str, Any]:
+def strict_json(content: bytes) -> Any:
+    """Return the value of a JSON text: UTF-8, no key twice in one object, no NaN or Infinity.
+
+    Raises:
+        ValueError: with the reason, as the end of a sentence.
+    """
+    return _parsed(content.decode("utf-8"), parse_constant=_no_constant)
+
+
+class _TwiceError(ValueError):
+    def __init__(self, key: str, first: Any, second: Any) -> None:
+        named = repr(key) if len(key) <= _LONG else f"{key[:_LONG]!r}…"
+        super().__init__(f"the key {named} stands twice in one object")
+        self.key = key
+        self.values = f"first {shown(first)}, then {shown(second)}"
+
+
+class _DeepError(ValueError):
+    pass
+
+
+def _parsed(text: str, **hooks: Any) -> Any:
+    """Parse the text; whatever is against that is a ValueError."""
+    if not getattr(sys, "get_int_max_str_digits", int)():
+        # Python before 3.10.7, or told not to mind, reads an integer of a million digits, for minutes.
+        hooks["parse_int"] = _integer
+    try:
+        return json.loads(text, object_pairs_hook=_object, **hooks)
+    except RecursionError:
+        raise _DeepError("it is nested too deep") from None
+    except MemoryError:
+        raise ValueError("its values do not fit into memory") from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
-    if len(made) == len(pairs):
-        return made
-    seen: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in seen:
-            values = f"first {shown(seen[key])}, then {shown(value)}"
-            raise CheckpointError(
-                file=file,
-                part=key if key.isprintable() else ascii(key),
-                problem=f"the key stands twice in one object, {values}; a parser silently takes the last.",
-                advice="Delete the wrong one of the two lines.",
-            )
-        seen[key] = value
+    if len(made) != len(pairs):
+        seen: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in seen:
+                raise _TwiceError(key, seen[key], value)
+            seen[key] = value
     return made
 
 
-def _integer(text: str, *, file: str) -> int:
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _integer(text: str) -> int:
     if len(text) > _MOST_DIGITS:
-        problem = (
-            f"it holds an integer of {len(text)} digits ({text[:12]}…), more than any number that is computed with has."
+        raise ValueError(
+            f"it holds an integer of {len(text)} digits ({text[:12]}…), more than any number that is computed with has"
         )
-        raise CheckpointError(file=file, problem=problem, advice=AGAIN)
     return int(text)
 
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from autoreg.errors import CheckpointError, CheckpointNotFoundError
 
-__all__ = ["NAME", "Locked", "altered", "compare", "digest", "dump", "load", "write"]
+__all__ = ["NAME", "Locked", "altered", "compare", "digest", "dump", "load"]
 
 NAME = "autoreg.lock"
 
@@ -167,19 +167,3 @@ def _changes(before: Locked, now: Locked) -> Iterator[str]:
         old, new = before.classes.get(field, "none"), now.classes.get(field, "none")
         if old != new:
             yield f"{now.name}: the class for {field} is {new}; locked: {old}."
-
-
-def write(file: str, text: str) -> None:
-    """Write the whole file or nothing, over what was there."""
-    half = f"{file}.{os.getpid()}.tmp"
-    try:
-        # Not `tempfile`: a file that others are to read has the mode that the user's umask gives.
-        with open(half, "x", encoding="utf-8", newline="\n") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(half, file)
-    except BaseException:
-        if os.path.exists(half):
-            os.unlink(half)
-        raise

@@ -5,50 +5,37 @@ Depth: metadata. Files are read, and nothing in them is run.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
-import stat
-import time
-import zlib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass, field
-from functools import lru_cache
-from typing import Any, BinaryIO, Literal
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from types import MappingProxyType
+from typing import Any, Literal
 
-from autoreg.checkpoint.header import Header, header_length, listed, opened, read_header, strict_json
+from autoreg.checkpoint import disk
+from autoreg.checkpoint.digests import Entry, Progress, describe, size_and_spot, verified
+from autoreg.checkpoint.header import listed, opened
+from autoreg.checkpoint.json_file import strict_json
 from autoreg.errors import CheckpointError, IntegrityError, SaveError
 
 __all__ = [
     "NAME",
     "VERSION",
     "Difference",
-    "Entry",
     "Manifest",
     "check",
-    "compare_with_hub",
-    "describe",
-    "hub_digest",
     "is_weights",
+    "name_in",
+    "path_in",
     "read_manifest",
-    "spot",
     "updated",
-    "verified",
     "write",
 ]
 
 NAME = "autoreg.manifest.json"
 VERSION = 1
 
-Progress = Callable[[int], None]
-"""What is told how many bytes have been read since it was told last."""
-
-_BLOCK = 2**17  # what the processor's cache holds while two digests are taken of it
-_WHOLE = 2**20  # a file up to this size is taken whole by the spot digest
-_END, _SAMPLE, _STEP, _FEWEST = 2**16, 2**12, 2**23, 32
-_YOUNG = 2_000_000_000  # nanoseconds: the coarsest clock of a file system (FAT) ticks every two seconds
 _LARGEST = 100_000_000
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _SUM = re.compile(r"[0-9a-f]{8}")
@@ -57,24 +44,6 @@ _LOADED = re.compile(r"(model|pytorch_model)[.-].*")
 _CHANGED = "its content changed since the manifest was written."
 _ACCEPT = "If it was changed on purpose, say so: autoreg verify --write {folder}\n"
 _RESTORE = "If not, do not use the checkpoint: restore or download it again."
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Entry:
-    """What a manifest says of one file.
-
-    Attributes:
-        size: in bytes.
-        sha256: of the whole file, in hexadecimal digits.
-        spot: the spot digest (see `spot`), in hexadecimal digits.
-        tensors: for a safetensors file, the CRC-32 of each tensor's dtype, shape and bytes, by name. It finds the
-            tensor that changed; that one did is for the SHA-256 to say.
-    """
-
-    size: int
-    sha256: str
-    spot: str
-    tensors: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -120,8 +89,8 @@ class Difference:
         named = f"; tensors: {listed(list(self.tensors))}" if self.tensors else ""
         return f"{self.file}: {self.problem.rstrip('.')}{compared}{named}"
 
-    def error(self, folder: str) -> IntegrityError:
-        """Return the error that says so."""
+    def error(self, folder: str, *, advice: str = "") -> IntegrityError:
+        """Return the error that says so; what to do is to restore the file, unless something else is said."""
         part = f"tensor{'s' if len(self.tensors) > 1 else ''} {listed(list(self.tensors))}"
         return IntegrityError(
             file=os.path.join(folder, *self.file.split("/")),
@@ -129,162 +98,13 @@ class Difference:
             problem=self.problem,
             expected=self.expected,
             found=self.found,
-            advice=_ACCEPT.format(folder=folder) + _RESTORE,
+            advice=advice or _ACCEPT.format(folder=folder) + _RESTORE,
         )
 
 
 def is_weights(name: str) -> bool:
     """Say whether a file of this name holds weights, or is the index of files that do."""
     return _WEIGHTS.fullmatch(name) is not None
-
-
-# --- what is in a file -----------------------------------------------------------------------------
-
-
-def describe(path: str, *, progress: Progress | None = None) -> Entry:
-    """Read a file once, whole, and return what a manifest says of it.
-
-    Raises:
-        CheckpointError: it cannot be read, or changed while it was read.
-    """
-    with opened(path) as stream:
-        before = _stamp(os.fstat(stream.fileno()))
-        size = before[2]
-        first = stream.read(9)
-        header = _header(path) if header_length(first, size) else None
-        stream.seek(0)
-        digest, tensors = _read_through(stream, header, progress)
-        entry = Entry(size=size, sha256=digest, spot=_spot(stream, size), tensors=tensors)
-        after = _stamp(os.fstat(stream.fileno()))
-    if before[:4] != after[:4]:  # the fifth changes with a new link to the file, too
-        raise CheckpointError(file=path, problem="it changed while it was read.", advice="Wait for its writer.")
-    return entry
-
-
-def spot(path: str) -> str:
-    """Return a file's spot digest: what changed in most places changes it, at about a millisecond a gigabyte.
-
-    It is the SHA-256 of the size (eight bytes, little-endian) and, for a file of at most 1 MiB, the content. Of a
-    larger file it takes the first 64 KiB (the whole header of a safetensors file, where that is longer), the last
-    64 KiB, and between them 4 KiB at each of the offsets `size * k // n` for `0 < k < n`, where `n` is
-    `size // 8 MiB` or 32, whichever is more; in the order: beginning, samples, end.
-
-    Raises:
-        CheckpointError: the file cannot be read.
-    """
-    with opened(path) as stream:
-        return _spot(stream, os.fstat(stream.fileno()).st_size)
-
-
-def verified(path: str, *, progress: Progress | None = None) -> Entry:
-    """Return what `describe` would, from memory where this process has read this very file before.
-
-    The same file is the same device, inode, size, and times of change of its content and of its inode. A file that
-    changed within the last two seconds is read again next time: its clock may not have ticked in between.
-
-    Raises:
-        CheckpointError: the file cannot be read, or changed while it was read.
-    """
-    try:
-        stamp = _stamp(os.stat(path))
-    except (OSError, ValueError):
-        return describe(path)  # which raises it in our words
-    if time.time_ns() - max(stamp[3:]) < _YOUNG:
-        return describe(path, progress=progress)
-    reading = _Reading(stamp=stamp, path=path, progress=[progress])
-    try:
-        return _remembered(reading)
-    finally:
-        reading.progress.clear()  # the memory keeps its keys, and must not keep the caller's bar
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Reading:
-    """One file to read: equal to another one where the stamps are, so that a cache can be asked with it."""
-
-    stamp: tuple[int, ...]
-    path: str = field(compare=False)
-    progress: list[Progress | None] = field(compare=False)
-
-
-@lru_cache(maxsize=1024)
-def _remembered(reading: _Reading) -> Entry:
-    entry = describe(reading.path, progress=reading.progress[0])
-    with suppress(OSError):
-        if _stamp(os.stat(reading.path))[:4] == reading.stamp[:4]:
-            return entry
-    # Replaced after it was looked at: what was read must not be remembered under the stamp of another file.
-    raise CheckpointError(
-        file=reading.path, problem="it was replaced while it was read.", advice="Wait for its writer."
-    )
-
-
-def _stamp(status: os.stat_result) -> tuple[int, int, int, int, int]:
-    """Return the device, the inode, the size, and when content and inode were changed (`os.utime` sets the first)."""
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
-
-
-def _header(path: str) -> Header | None:
-    with suppress(CheckpointError):
-        return read_header(path)
-    return None
-
-
-def _read_through(stream: BinaryIO, header: Header | None, progress: Progress | None) -> tuple[str, dict[str, str]]:
-    """Return the SHA-256 of the file and the sum of each tensor, from one reading."""
-    whole, sums = hashlib.sha256(), _Sums(header)
-    # One buffer for the whole file: `read` would make a new one each time.
-    buffer = memoryview(bytearray(_BLOCK))
-    while count := stream.readinto(buffer):  # type: ignore[attr-defined] # without a buffer it is a FileIO
-        whole.update(buffer[:count])
-        sums.update(buffer[:count])
-        if progress is not None:
-            progress(count)
-    return whole.hexdigest(), sums.digits()
-
-
-class _Sums:
-    """The CRC-32 of each tensor of a file that goes by in blocks.
-
-    A SHA-256 of each would read no more bytes, but hash all of them twice.
-    """
-
-    def __init__(self, header: Header | None) -> None:
-        tensors = header.tensors.values() if header else ()
-        self._position = -header.begin if header else 0
-        self._left = sorted(tensors, key=lambda tensor: (tensor.start, tensor.end), reverse=True)
-        seeds = {tensor.name: f"{tensor.dtype} {list(tensor.shape)}" for tensor in tensors}
-        self._sums = {name: zlib.crc32(seed.encode()) for name, seed in seeds.items()}
-
-    def update(self, block: memoryview) -> None:
-        begin = self._position
-        self._position += len(block)
-        while self._left and self._left[-1].start < self._position:
-            tensor = self._left[-1]
-            piece = block[max(tensor.start - begin, 0) : max(tensor.end - begin, 0)]
-            self._sums[tensor.name] = zlib.crc32(piece, self._sums[tensor.name])
-            if tensor.end > self._position:
-                return
-            self._left.pop()
-
-    def digits(self) -> dict[str, str]:
-        return {name: f"{value:08x}" for name, value in self._sums.items()}
-
-
-def _spot(stream: BinaryIO, size: int) -> str:
-    digest = hashlib.sha256(size.to_bytes(8, "little"))
-    stream.seek(0)
-    if size <= _WHOLE:
-        digest.update(stream.read(_WHOLE))
-        return digest.hexdigest()
-    first = stream.read(_END)
-    digest.update(first)
-    digest.update(stream.read(max(8 + header_length(first, size) - _END, 0)))
-    count = max(size // _STEP, _FEWEST)
-    for offset, length in [*((size * k // count, _SAMPLE) for k in range(1, count)), (size - _END, _END)]:
-        stream.seek(offset)
-        digest.update(stream.read(length))
-    return digest.hexdigest()
 
 
 # --- the manifest itself ---------------------------------------------------------------------------
@@ -367,6 +187,7 @@ def updated(
     staged: Mapping[str, str],
     removed: Collection[str],
     *,
+    known: Mapping[str, Entry] = MappingProxyType({}),
     progress: Progress | None = None,
 ) -> bytes:
     """Return the content of the manifest that a folder has after a save.
@@ -375,6 +196,7 @@ def updated(
         folder: where the checkpoint is; what its manifest says of files that the save leaves alone still stands.
         staged: the path of each file that the save brings, by the name that it will have.
         removed: the names of the files that the save takes away.
+        known: what is known of staged files already, by the name that they will have.
         progress: told how many bytes have been read.
 
     Raises:
@@ -388,11 +210,11 @@ def updated(
     entries = {
         name: entry
         for name, entry in (old.files if old else {}).items()
-        if name not in gone and os.path.isfile(_path(folder, name))
+        if name not in gone and os.path.isfile(path_in(folder, name))
     }
     for name, path in staged.items():
         if name != NAME and _is_name(name):
-            entries[name] = describe(path, progress=progress)
+            entries[name] = known.get(name) or describe(path, progress=progress)
     return _content(entries)
 
 
@@ -416,9 +238,13 @@ def write(folder: str, *, progress: Progress | None = None) -> Mapping[str, Entr
         SaveError: the manifest cannot be written.
     """
     names = [*_top(folder), *(name for name in _old_names(folder) if "/" in name)]
-    staged = {name: _path(folder, name) for name in names}
-    content = updated(folder, staged, [*_old_names(folder)], progress=progress)
-    _replace(os.path.join(folder, NAME), content)
+    staged = {name: path_in(folder, name) for name in names}
+    file, content = os.path.join(folder, NAME), updated(folder, staged, [*_old_names(folder)], progress=progress)
+    try:
+        disk.write(file, content)
+    except OSError as error:
+        problem = f"the manifest cannot be written ({type(error).__name__}: {error.strerror or error})."
+        raise SaveError(file=file, problem=problem, advice="Check the folder's permissions and the disk.") from error
     manifest = read_manifest(folder)
     assert manifest is not None
     return manifest.files
@@ -439,29 +265,11 @@ def _old_names(folder: str) -> list[str]:
         old = read_manifest(folder)
     except IntegrityError:
         return []
-    return [name for name in (old.files if old else {}) if os.path.isfile(_path(folder, name))]
+    return [name for name in (old.files if old else {}) if os.path.isfile(path_in(folder, name))]
 
 
-def _replace(file: str, content: bytes) -> None:
-    # Beside the file, for the rename; by `open`, so that the user's umask holds; hidden, so that nobody records it.
-    folder, name = os.path.split(file)
-    temporary = os.path.join(folder, f".{name}.{os.getpid()}-{time.monotonic_ns()}")
-    try:
-        with open(temporary, "xb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        if os.path.exists(file):
-            os.chmod(temporary, stat.S_IMODE(os.stat(file).st_mode))
-        os.replace(temporary, file)
-    except OSError as error:
-        with suppress(OSError):
-            os.unlink(temporary)
-        problem = f"the manifest cannot be written ({type(error).__name__}: {error.strerror or error})."
-        raise SaveError(file=file, problem=problem, advice="Check the folder's permissions and the disk.") from error
-
-
-def _path(folder: str, name: str) -> str:
+def path_in(folder: str, name: str) -> str:
+    """Return the path of a file by its name in the folder."""
     return os.path.join(folder, *name.split("/"))
 
 
@@ -501,7 +309,7 @@ def check(
 
 def _wanted(folder: str, manifest: Manifest, files: Collection[str] | None) -> list[str]:
     if files is not None:
-        return sorted({_name_in(folder, file) for file in files})
+        return sorted({name_in(folder, file) for file in files})
     # Weights that transformers would find and the manifest does not know: saved later, by something else.
     try:
         beside = {name for name in _top(folder) if is_weights(name) and _LOADED.fullmatch(name)}
@@ -510,7 +318,7 @@ def _wanted(folder: str, manifest: Manifest, files: Collection[str] | None) -> l
     return sorted({*manifest.files, *beside})
 
 
-def _name_in(folder: str, file: str) -> str:
+def name_in(folder: str, file: str) -> str:
     """Return the name in the folder of a file given by name or path; a folder may have several paths, through links."""
     name = os.path.relpath(os.path.join(folder, file), folder).replace(os.sep, "/")
     return os.path.basename(file) if name.startswith("../") else name
@@ -522,7 +330,7 @@ def _differences(
     for name in names:
         entry = manifest.files.get(name)
         if entry is not None:
-            yield from _difference(_path(folder, name), name, entry, full=full, progress=progress)
+            yield from _difference(path_in(folder, name), name, entry, full=full, progress=progress)
         elif is_weights(name):
             problem = "the manifest does not know it: something else than autoreg saved it."
             yield Difference(file=name, kind="severe", problem=problem)
@@ -531,7 +339,7 @@ def _differences(
 def _difference(path: str, name: str, entry: Entry, *, full: bool, progress: Progress | None) -> Iterator[Difference]:
     kind: Literal["severe", "mild"] = "severe" if is_weights(name) else "mild"
     try:
-        size, now = _size_and_spot(path)
+        size, now = size_and_spot(path)
         found = verified(path, progress=progress) if full else None
     except CheckpointError as error:
         yield Difference(file=name, kind=kind, problem=error.problem)
@@ -547,61 +355,7 @@ def _difference(path: str, name: str, entry: Entry, *, full: bool, progress: Pro
         yield Difference(problem=_CHANGED, expected=f"spot digest {entry.spot}", found=now, **facts)
 
 
-def _size_and_spot(path: str) -> tuple[int, str]:
-    with opened(path) as stream:
-        size = os.fstat(stream.fileno()).st_size
-        return size, _spot(stream, size)
-
-
 def _changed(before: Mapping[str, str], now: Mapping[str, str]) -> tuple[str, ...]:
     """Return the tensors that differ, are gone or are new; none where either file has none that can be read."""
     names = [*before, *(name for name in now if name not in before)] if before and now else []
     return tuple(name for name in names if before.get(name) != now.get(name))
-
-
-# --- the hub's cache -------------------------------------------------------------------------------
-
-
-def compare_with_hub(folder: str, *, progress: Progress | None = None) -> tuple[int, tuple[Difference, ...]]:
-    """Compare a snapshot in the hub's cache with the digests that the hub gave: the cache names its files by them.
-
-    Returns:
-        How many files have such a digest, and those that differ from it.
-    """
-    paths = [os.path.join(place, name) for place, _, names in os.walk(folder) for name in sorted(names)]
-    named = {_name_in(folder, path): digest for path in paths if (digest := hub_digest(path))}
-    found = []
-    for name, digest in named.items():
-        kind: Literal["severe", "mild"] = "severe" if is_weights(name) else "mild"
-        try:
-            now = _digests_like(digest, _path(folder, name), progress)
-        except CheckpointError as error:
-            found.append(Difference(file=name, kind=kind, problem=error.problem))
-            continue
-        if digest not in now:
-            problem = "its content is not what the hub sent."
-            found.append(Difference(file=name, kind=kind, problem=problem, expected=digest, found=now[0]))
-    return len(named), tuple(found)
-
-
-def hub_digest(path: str) -> str:
-    """Return the digest by which the hub's cache names the file: of 64 digits (a SHA-256) or 40; empty for another."""
-    blob = os.path.realpath(path)
-    name = os.path.basename(blob)
-    is_blob = os.path.basename(os.path.dirname(blob)) == "blobs" and os.path.islink(path)
-    return name if is_blob and re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", name) else ""
-
-
-def _digests_like(digest: str, path: str, progress: Progress | None) -> tuple[str, ...]:
-    """Return what the digest may be: a SHA-256 (large files), git's SHA-1 (others), or a mirror's plain SHA-1."""
-    if len(digest) == 64:  # noqa: PLR2004 # the digits of a SHA-256
-        return (verified(path, progress=progress).sha256,)
-    plain, git = hashlib.sha1(usedforsecurity=False), hashlib.sha1(usedforsecurity=False)
-    with opened(path) as stream:
-        git.update(b"blob %d\0" % os.fstat(stream.fileno()).st_size)
-        while block := stream.read(_BLOCK):
-            plain.update(block)
-            git.update(block)
-            if progress is not None:
-                progress(len(block))
-    return git.hexdigest(), plain.hexdigest()

@@ -111,8 +111,9 @@ def fetch_if_there(repository: str, name: str, options: Mapping[str, Any]) -> st
     import huggingface_hub
 
     revision = options.get("revision")
+    path = "/".join(part for part in (options.get("subfolder"), name) if part)
     cached = huggingface_hub.try_to_load_from_cache(
-        repository, name, cache_dir=options.get("cache_dir"), revision=getattr(revision, "resolved", revision)
+        repository, path, cache_dir=options.get("cache_dir"), revision=getattr(revision, "resolved", revision)
     )
     if isinstance(cached, str):
         return cached

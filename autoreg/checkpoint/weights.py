@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from autoreg.checkpoint.header import Header, Tensor, listed, opened, read_header, strict_json
-from autoreg.checkpoint.json_file import AGAIN
+from autoreg.checkpoint.header import Header, Tensor, listed, opened, read_header
+from autoreg.checkpoint.json_file import AGAIN, strict_json
 from autoreg.errors import CheckpointError, CheckpointNotFoundError, UnsafeCheckpointError
 
 __all__ = ["Weights", "cached_folder", "check_files", "read_index", "read_weights"]

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 from autoreg import diagnosis
 from autoreg.checkpoint import manifest, provenance
 from autoreg.checkpoint.config import ConfigFile, read_config
+from autoreg.checkpoint.hub_cache import hub_sha256
 from autoreg.cli import show as screen
 from autoreg.cli.verify import Place, add_place, count, locate, size, weights_at
 from autoreg.errors import CheckpointError
 
 if TYPE_CHECKING:
+    from autoreg.checkpoint.digests import Entry
     from autoreg.checkpoint.header import Tensor
     from autoreg.checkpoint.weights import Weights
     from autoreg.runtime import Runtime
@@ -33,7 +35,7 @@ class _Seen:
     weights: Weights | None
     explanation: diagnosis.Explanation | None
     provenance: provenance.Provenance | None
-    recorded: Mapping[str, manifest.Entry]
+    recorded: Mapping[str, Entry]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -188,16 +190,11 @@ def _files(seen: _Seen) -> list[dict[str, Any]]:
     for header in seen.weights.headers:
         name = os.path.basename(header.file)
         entry = seen.recorded.get(name)
-        digest = entry.sha256 if entry else _sha256_of_hub(header.file)
+        digest = entry.sha256 if entry else hub_sha256(header.file)
         rows.append(
             {"file": name, "tensors": len(header.tensors), "bytes": os.path.getsize(header.file), "sha256": digest}
         )
     return rows
-
-
-def _sha256_of_hub(file: str) -> str:
-    digest = manifest.hub_digest(file)
-    return digest if len(digest) == 64 else ""  # noqa: PLR2004 # the digits of a SHA-256; small files have another
 
 
 def _tensors(weights: Weights) -> list[dict[str, Any]]:

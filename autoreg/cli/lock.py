@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from autoreg.checkpoint import disk
 from autoreg.checkpoint import lock as locks
 from autoreg.cli import show as screen
 from autoreg.discovery import CLAIMS, Offer, metadata_file
@@ -57,7 +58,7 @@ def _locked(options: argparse.Namespace) -> tuple[locks.Locked, ...]:
 
 def _write(options: argparse.Namespace, text: str) -> None:
     try:
-        locks.write(options.path, text)
+        disk.write(options.path, text.encode())
     except OSError as error:
         options.complain(f"{options.path} cannot be written: {error.strerror}")
         raise

@@ -9,9 +9,11 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from autoreg.checkpoint import journal, manifest
+from autoreg.checkpoint import holding, journal, manifest
 from autoreg.checkpoint.config import ConfigFile, read_config
-from autoreg.checkpoint.manifest import Difference, Progress
+from autoreg.checkpoint.digests import Entry, Progress
+from autoreg.checkpoint.hub_cache import compare_with_hub
+from autoreg.checkpoint.manifest import Difference
 from autoreg.checkpoint.source import is_path, nearby
 from autoreg.checkpoint.weights import Weights, cached_folder, check_files, read_weights
 from autoreg.cli import show as screen
@@ -34,12 +36,14 @@ class Place:
         folder: where it lies.
         file: the weight file, where that was asked for and not the folder.
         is_hub: whether the folder is the hub's cache.
+        variant: which weights in it, as in `from_pretrained`; empty for those without.
     """
 
     subject: str
     folder: str
     file: str = ""
     is_hub: bool = False
+    variant: str = ""
 
     def held(self) -> AbstractContextManager[None]:
         """Return the block in which no save changes the folder; the cache is nobody's to lock."""
@@ -68,6 +72,8 @@ def add_place(parser: argparse.ArgumentParser) -> None:
     """Add what says where the checkpoint is."""
     parser.add_argument("subject", metavar="PATH|HUB_ID", help="a folder, a weight file, or what the hub's cache holds")
     parser.add_argument("--revision", metavar="REVISION", help="of the hub id: a branch, a tag or a commit")
+    parser.add_argument("--subfolder", metavar="FOLDER", default="", help="where in it, as in from_pretrained")
+    parser.add_argument("--variant", metavar="VARIANT", default="", help="which weights, as in from_pretrained")
     parser.set_defaults(complain=parser.error)
 
 
@@ -98,16 +104,23 @@ def verify(runtime: Runtime, options: argparse.Namespace) -> int:
 def locate(options: argparse.Namespace) -> Place:
     """Return where the checkpoint is that the command line names; refuse the command line if it is nowhere."""
     subject: str = options.subject
-    if os.path.isdir(subject):
-        return Place(subject=subject, folder=subject.rstrip("/\\") or subject)
     if os.path.isfile(subject):
+        if options.subfolder or options.variant:
+            options.complain(f"{subject} is one file: --subfolder and --variant are for a checkpoint")
         return Place(subject=subject, folder=os.path.dirname(subject) or os.curdir, file=subject)
-    folder = cached_folder(subject, revision=options.revision)
-    if folder is None:
-        error = _not_found(subject)
+    is_hub = not os.path.isdir(subject)
+    whole = cached_folder(subject, revision=options.revision) if is_hub else subject.rstrip("/\\") or subject
+    folder = os.path.join(whole, options.subfolder) if whole and options.subfolder else whole
+    if folder is None or not os.path.isdir(folder):
+        error = _not_found(subject) if folder is None else _no_subfolder(subject, folder)
         options.complain(str(error))
         raise error
-    return Place(subject=subject, folder=folder, is_hub=True)
+    return Place(subject=subject, folder=folder, is_hub=is_hub, variant=options.variant)
+
+
+def _no_subfolder(subject: str, folder: str) -> CheckpointNotFoundError:
+    problem = f"there is no folder {os.path.basename(folder)} in it."
+    return CheckpointNotFoundError(file=subject, problem=problem, advice=nearby(folder))
 
 
 def _not_found(subject: str) -> CheckpointNotFoundError:
@@ -123,7 +136,8 @@ def weights_at(place: Place, config: ConfigFile | None) -> Weights | None:
     if place.file:
         return check_files([place.file], index=None)
     named = config.fields.get("transformers_weights") if config else None
-    return read_weights(place.folder, name=named if isinstance(named, str) else "")
+    name = named if isinstance(named, str) else ""
+    return read_weights(place.folder, variant=place.variant or None, name=name)
 
 
 def size(number: int) -> str:
@@ -165,12 +179,12 @@ def _compared(found: _Findings, *, quick: bool) -> _Findings:
         found = replace(found, recorded=len(names), differences=differences, unrecorded=unrecorded)
     if found.place.is_hub and full:
         with _bar(_bytes_of(folder, _files(folder))) as progress:
-            compared, differences = manifest.compare_with_hub(folder, progress=progress)
+            compared, differences = compare_with_hub(folder, progress=progress)
         found = replace(found, from_hub=compared, differences=(*found.differences, *differences))
     return found
 
 
-def _recorded(folder: str) -> Mapping[str, manifest.Entry] | None:
+def _recorded(folder: str) -> Mapping[str, Entry] | None:
     try:
         read = manifest.read_manifest(folder)
     except CheckpointError:
@@ -178,7 +192,7 @@ def _recorded(folder: str) -> Mapping[str, manifest.Entry] | None:
     return None if read is None else read.files
 
 
-def _names(found: _Findings, recorded: Mapping[str, manifest.Entry]) -> list[str]:
+def _names(found: _Findings, recorded: Mapping[str, Entry]) -> list[str]:
     """Return the files to compare: of a snapshot, which need not be whole, those that are there or would be loaded."""
     if found.place.file:
         return [os.path.basename(found.place.file)]
@@ -221,7 +235,7 @@ def _write(place: Place, options: argparse.Namespace) -> int:
     if place.is_hub or place.file:
         options.complain("--write takes a folder: the manifest lies beside the files")
     journal.recover(place.folder)
-    with journal.locked(place.folder, exclusive=True):
+    with holding.locked(place.folder, exclusive=True):
         found = _looked_over(place)
         if found.problems:  # a manifest of files that cannot be right would vouch for them
             for problem in found.problems:

@@ -151,12 +151,13 @@ class Repositories:
 
 @dataclass(kw_only=True)
 class Hub:
-    """A running hub: where it is, what it was asked, and the one switch that breaks it."""
+    """A running hub: where it is, what it was asked, and the switches that break it."""
 
     url: str
     repositories: Repositories
     _log: deque[Request] = field(default_factory=lambda: deque(maxlen=LOG_LENGTH))
     _cuts: dict[tuple[str, str], int] = field(default_factory=dict)
+    _announced: dict[tuple[str, str], int] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -174,6 +175,16 @@ class Hub:
         """Break the next download of a file, once, after that many bytes."""
         with self._lock:
             self._cuts[repo, file] = after
+
+    def announce(self, repo: str, file: str, *, size: int) -> None:
+        """Say from now on, wherever the size of a file is said, that it has so many bytes."""
+        with self._lock:
+            self._announced[repo, file] = size
+
+    def announced(self, blob: Blob) -> int:
+        """Return how many bytes the hub says that a file has."""
+        with self._lock:
+            return self._announced.get((blob.repo, blob.name), blob.size)
 
     def record(self, request: Request) -> None:
         with self._lock:
@@ -251,7 +262,7 @@ class _Handler(BaseHTTPRequestHandler):
         # LFS files come from another host name: the client keeps this answer's headers and sends no token there.
         host = f"http://localhost:{self.server.server_address[1]}"
         location = f"{host}/blobs/{quote(blob.repo)}/resolve/{snapshot.commit}/{quote(blob.name)}"
-        headers |= {"X-Linked-Etag": f'"{blob.sha256}"', "X-Linked-Size": str(blob.size)}
+        headers |= {"X-Linked-Etag": f'"{blob.sha256}"', "X-Linked-Size": str(self.server.hub.announced(blob))}
         return self._answer(302, headers | {"Location": location})
 
     def _blob(self, match: re.Match[str]) -> None:
@@ -261,12 +272,13 @@ class _Handler(BaseHTTPRequestHandler):
     def _send(self, blob: Blob, headers: dict[str, str]) -> None:
         """Send a file, or what the Range header asks of it, or only so much as the test's cut lets through."""
         wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
-        start = min(int(wanted[1]), blob.size) if wanted else 0
+        size = self.server.hub.announced(blob)
+        start = min(int(wanted[1]), blob.size, size) if wanted else 0
         if wanted:
-            headers["Content-Range"] = f"bytes {start}-{blob.size - 1}/{blob.size}"
-        headers |= {"Content-Length": str(blob.size - start), "Accept-Ranges": "bytes"}
+            headers["Content-Range"] = f"bytes {start}-{size - 1}/{size}"
+        headers |= {"Content-Length": str(size - start), "Accept-Ranges": "bytes"}
         cut = self.server.hub.take_cut(blob.repo, blob.name) if self.command == "GET" else None
-        end = blob.size if cut is None else min(start + cut, blob.size)
+        end = min(blob.size, size) if cut is None else min(start + cut, blob.size, size)
         self._log(206 if wanted else 200, blob=blob, start=start, end=end)
         self._head(206 if wanted else 200, headers)
         if self.command == "GET":

@@ -94,7 +94,7 @@ def _complete() -> None:
 def _no_holes() -> None:
     from autoreg import loading
 
-    _put(loading, "_holes", lambda *_, **__: ())
+    _put(loading, "holes", lambda *_, **__: ())
 
 
 def _no_pickles() -> None:
@@ -151,15 +151,15 @@ def _manifest() -> None:
 
 
 def _hub_digests() -> None:
-    from autoreg.checkpoint import manifest
+    from autoreg import loading
 
-    _put(manifest, "compare_with_hub", lambda *_, **__: (0, ()))
+    _put(loading, "compare_with_hub", lambda *_, **__: (0, ()))
 
 
 def _isolation() -> None:
     from autoreg import loading
 
-    _put(loading, "_copy_out", lambda _: None)
+    _put(loading, "copy_out", lambda _: None)
 
 
 def _atomic() -> None:
@@ -233,7 +233,10 @@ GUARANTEES: Mapping[str, tuple[str, Callable[[], None]]] = {
     "one at a time": ("loads and saves of a process wait for one another", _one_at_a_time),
     "healing": ("a process that others have poisoned is put right", _healing),
     "manifest": ("with a manifest, a changed file is noticed", _manifest),
-    "hub digests": ('`verify="full"` compares a file of the hub with the digest that the hub gave', _hub_digests),
+    "hub digests": (
+        'a file from the hub is compared with the digest that the hub gave, once it is there, and with `verify="full"`',
+        _hub_digests,
+    ),
     "isolation": ("`isolate=True` copies the weights out of the files", _isolation),
     "atomic save": ("a save is wholly there, or not at all", _atomic),
     "roll forward": ("an interrupted commit is finished by the next load", _roll_forward),

@@ -56,6 +56,21 @@ def loading(disturb: Callable[[Hub, Place], Any] = lambda *_: None, **options: A
     return act
 
 
+def loading_twice(**options: Any) -> Act:
+    """Return what loads, and once more after a number in the cache was changed."""
+
+    def act(face: Face, place: Place) -> Any:
+        loading()(face, place)
+        (file,) = (place.root / "cache").glob("models--*/snapshots/*/model.safetensors")
+        data = bytearray(file.read_bytes())
+        data[-10] ^= 64
+        file.write_bytes(data)
+        os.utime(file, ns=(0, 0))  # long ago, as the disk would do it
+        return loading(**options)(face, place)
+
+    return act
+
+
 def nobody_there(face: Face, place: Place) -> Any:
     return face.load(REPOSITORY, cache_dir=place.root / "cache")
 
@@ -80,6 +95,16 @@ def change(hub: Hub, place: Place) -> None:
     data[-10] ^= 64
     file.write_bytes(data)
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def announcing(more: int) -> Callable[[Hub, Place], Any]:
+    """Return what has the hub say that the weight file has so many bytes more than it has, or less."""
+
+    def announce(hub: Hub, place: Place) -> None:
+        size = (repository(place) / "model.safetensors").stat().st_size
+        hub.announce(REPOSITORY, "model.safetensors", size=size + more)
+
+    return announce
 
 
 def with_manifest(place: Place) -> None:
@@ -126,11 +151,27 @@ def trap(place: Place) -> None:
         file.rename(repository(place) / file.name)
 
 
-SAME = 'the client looks at the size only, nothing else says what it was: save with a manifest, or `verify="full"`'
+SAME = 'only reading all of it would show it: save with a manifest, or `verify="full"`'
 
 CASES: tuple[Case, ...] = (
     case("fine", "nothing is wrong", fine, truth(or_error=False), act=loading()),
     case("dropped", "the connection is dropped after 300 bytes", fine, truth(), act=loading(cut)),
+    case(
+        "larger",
+        "the hub announces 100 bytes more than there are",
+        fine,
+        error(),
+        REPOSITORY,
+        act=loading(announcing(100)),
+    ),
+    case(
+        "smaller",
+        "the hub announces 100 bytes less than there are, and sends no more",
+        fine,
+        error(),
+        act=loading(announcing(-100)),
+        guarantee="hub digests + weights preflight",
+    ),
     case("nobody", "nobody answers", fine, error(), REPOSITORY, file=REPOSITORY, act=nobody_there),
     case(
         "changed-manifest",
@@ -138,9 +179,18 @@ CASES: tuple[Case, ...] = (
         with_manifest,
         error(),
         act=loading(change),
-        guarantee="manifest",
+        guarantee="manifest + hub digests",
     ),
-    case("changed", "the same, and no manifest", fine, error(), act=loading(change), cannot=SAME),
+    case("changed", "the same, and no manifest", fine, error(), act=loading(change), guarantee="hub digests"),
+    case("changed-later", "bytes of a cached file are changed", fine, error(), act=loading_twice(), cannot=SAME),
+    case(
+        "changed-later-full",
+        'the same, and `verify="full"`',
+        fine,
+        error(),
+        act=loading_twice(verify="full"),
+        guarantee="hub digests",
+    ),
     case(
         "changed-full",
         'the same, no manifest, and `verify="full"`',

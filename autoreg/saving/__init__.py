@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import filecmp
-import inspect
 import json
 import math
 import os
@@ -20,19 +19,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from autoreg import bridge, natives, runtime
-from autoreg.checkpoint import journal, manifest, provenance
+from autoreg.checkpoint import manifest, provenance
+from autoreg.checkpoint.digests import identity
+from autoreg.checkpoint.refusal import advice_for, explained
+from autoreg.checkpoint.staging import Stage, stage
 from autoreg.errors import AutoregError, SaveError
+from autoreg.saving.push import CARD, Push
+from autoreg.saving.witness import Witness
 
 __all__ = ["save_pretrained"]
 
 _CONFIG = "config.json"
-_CARD = "README.md"
 _UNTOUCHED = "What was in the folder is there as it was."
 _SHARD = re.compile(r"(?P<family>.+?)(-\d{5}-of-\d{5})?\.safetensors")
 _INDEX = re.compile(r"(?P<stem>.+)\.safetensors\.index(\.(?P<variant>.+))?\.json")
 _SYSTEM_ERROR = re.compile(r"\(os error (\d+)\)")
 _NOT_JSON = re.compile(r"Object of type (\w+) is not JSON serializable")
-_COMMIT_WORDS = frozenset({"commit_message", "commit_description", "create_pr", "revision"})
 
 
 def save_pretrained(obj: Any, path: str | os.PathLike[str], **options: Any) -> Any:
@@ -55,10 +57,10 @@ def save_pretrained(obj: Any, path: str | os.PathLike[str], **options: Any) -> A
     _refuse(obj, folder, options)
     if not _commits(obj, options):
         return _take_part(obj, options)
-    push = _Push(folder, options) if options.pop("push_to_hub", False) else None
+    push = Push(folder, options) if options.pop("push_to_hub", False) else None
     saved = _save(obj, folder, options)
     if push is not None:
-        push.upload(saved, tags=getattr(obj, "model_tags", None))
+        push.upload(saved.names, saved.removed, tags=(getattr(obj, "model_tags", None) or ()) if saved.model else None)
     return saved.result
 
 
@@ -120,56 +122,51 @@ def _meet(obj: Any) -> None:
 
 
 def _save(obj: Any, folder: str, options: Mapping[str, Any]) -> _Saved:
-    with journal.stage(folder) as stage, journal.explained(folder), contextlib.ExitStack() as stack:
-        with _card(stage), _explained(obj, folder, stage.path), runtime.turn():
-            result = obj.save_pretrained(stage.path, **options)
+    with contextlib.ExitStack() as stack:
+        place, _ = stack.enter_context(stage(folder)), stack.enter_context(explained(folder))
+        witness = stack.enter_context(Witness(place.keep))
+        with _card(place), _explained(obj, folder, place.path), runtime.turn(), runtime.witnessed(witness):
+            result = obj.save_pretrained(place.path, **options)
         stack.callback(_meet, obj)
-        staged = stage.files()
+        staged = place.files()
         if not staged:
             problem = f"nothing was saved: {type(obj).__name__}.save_pretrained returned without writing a file."
             raise SaveError(file=folder, problem=problem, advice="Look at what transformers has logged.")
         if _CONFIG in staged:
             _annotate(obj, folder, staged[_CONFIG])
-        removed = _commit(stage, staged)
+        removed = _commit(place, staged, witness)
         return _Saved(
-            result=_relocated(result, stage.path, folder),
+            result=_relocated(result, place.path, folder),
             names=(*staged, manifest.NAME),
             removed=removed,
             model=any(_family(name) for name in staged),
         )
 
 
-def _commit(stage: journal.Stage, staged: Mapping[str, str]) -> tuple[str, ...]:
-    """Sync the files while their digests are computed, and put them in place; return what was removed."""
+def _commit(stage: Stage, staged: Mapping[str, str], witness: Witness) -> tuple[str, ...]:
+    """See that the files are on the disk and their digests known, and put them in place; return what was removed."""
     listed = os.path.join(stage.folder, manifest.NAME)
-    removed, before = _stale(stage.folder, staged), _stamp(listed)
+    removed, before = _stale(stage.folder, staged), identity(listed)
+    known = witness.entries(staged)
     stage.dress()  # before the digests: a file whose rights change while it is read looks as if it had been written to
     with ThreadPoolExecutor(1) as pool:
         syncing = pool.submit(stage.sync)
-        content = manifest.updated(stage.folder, staged, removed)
+        content = manifest.updated(stage.folder, staged, removed, known=known)
         syncing.result()
     with stage.exclusive():
         now = _stale(stage.folder, staged)
-        if (now, _stamp(listed)) != (removed, before):  # somebody else has saved here meanwhile
-            removed, content = now, manifest.updated(stage.folder, staged, now)
+        if (now, identity(listed)) != (removed, before):  # somebody else has saved here meanwhile
+            removed, content = now, manifest.updated(stage.folder, staged, now, known=known)
         with open(os.path.join(stage.path, manifest.NAME), "xb") as stream:
             stream.write(content)
         stage.commit(remove=removed)
     return removed
 
 
-def _stamp(file: str) -> tuple[int, int, int] | None:
-    try:
-        found = os.stat(file)
-    except FileNotFoundError:
-        return None
-    return found.st_ino, found.st_size, found.st_mtime_ns
-
-
 @contextlib.contextmanager
-def _card(stage: journal.Stage) -> Iterator[None]:
+def _card(stage: Stage) -> Iterator[None]:
     """Show the folder's README to what would add to it (PEFT does) and otherwise write one of its own."""
-    there, copy = os.path.join(stage.folder, _CARD), os.path.join(stage.path, _CARD)
+    there, copy = os.path.join(stage.folder, CARD), os.path.join(stage.path, CARD)
     seeded = os.path.isfile(there)
     if seeded:
         shutil.copyfile(there, copy)
@@ -325,7 +322,7 @@ def _save_error(obj: Any, folder: str, error: Exception, *, text: str) -> SaveEr
     system = _system_error(error, text)
     if system is not None:
         problem = f"nothing was saved: {os.strerror(system.errno or 0).lower()}."
-        return SaveError(file=folder, problem=problem, advice=journal.advice_for(system))
+        return SaveError(file=folder, problem=problem, advice=advice_for(system))
     culprit = _NOT_JSON.search(text)
     if culprit:
         part = next(_of_type(_fields_of(obj), culprit[1]), "")
@@ -364,44 +361,3 @@ def _of_type(value: Any, kind: str, path: str = "") -> Iterator[str]:
         yield path
     for name, item in _items(value):
         yield from _of_type(item, kind, f"{path}.{name}" if path else name)
-
-
-# --- to the hub --------------------------------------------------------------------------------------
-
-
-class _Push:
-    """What `push_to_hub=True` asks for: the repository, made before anything is saved, and what the commit says."""
-
-    def __init__(self, folder: str, options: dict[str, Any]) -> None:
-        import huggingface_hub
-
-        self._hub = huggingface_hub
-        self._api = huggingface_hub.HfApi(token=options.pop("token", None))
-        self._commit = {name: options.pop(name) for name in _COMMIT_WORDS & options.keys()}
-        takes = inspect.signature(self._api.create_repo).parameters.keys() - {"repo_id", "exist_ok"}
-        given = {name: options.pop(name) for name in takes & options.keys()}
-        name = options.pop("repo_id", None) or os.path.basename(os.path.abspath(folder))
-        self._repo_type = given.get("repo_type")
-        self.repo_id: str = self._api.create_repo(name, exist_ok=True, **given).repo_id
-        self._folder = folder
-
-    def upload(self, saved: _Saved, *, tags: Any) -> None:
-        """Upload the files that were saved in one commit, which also removes what was removed here."""
-        there = set(self._api.list_repo_files(self.repo_id, repo_type=self._repo_type))
-        add, delete = self._hub.CommitOperationAdd, self._hub.CommitOperationDelete
-        operations: list[Any] = [
-            add(path_in_repo=name, path_or_fileobj=os.path.join(self._folder, name)) for name in saved.names
-        ]
-        operations += [delete(path_in_repo=name) for name in saved.removed if name in there]
-        if saved.model and _CARD not in there and _CARD not in saved.names:
-            operations.append(add(path_in_repo=_CARD, path_or_fileobj=self._new_card(tags)))
-        words = {"commit_message": "Upload with autoreg", **{k: v for k, v in self._commit.items() if v is not None}}
-        self._api.create_commit(self.repo_id, operations, repo_type=self._repo_type, **words)
-
-    def _new_card(self, tags: Any) -> Any:
-        """Return the folder's README, or a card that at least says which library the repository is for."""
-        own = os.path.join(self._folder, _CARD)
-        if os.path.isfile(own):
-            return own
-        data = self._hub.ModelCardData(library_name="transformers", tags=list(tags or ()))
-        return f"---\n{data.to_yaml()}\n---\n".encode()

@@ -8,29 +8,34 @@ from __future__ import annotations
 import copy
 import os
 import pickle
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import torch
-from torch.overrides import TorchFunctionMode
 
 from autoreg import bridge, runtime
 from autoreg.checkpoint import ConfigFile, Weights, check_files, check_sizes, manifest, read_config, read_weights
+from autoreg.checkpoint.hub_cache import compare_with_hub, discard, downloaded
 from autoreg.checkpoint.source import fetch_if_there
 from autoreg.errors import (
     CheckpointError,
     IncompleteCheckpointError,
     UnsafeCheckpointError,
 )
+from autoreg.loading.memory import Poison, copy_out, holes
 
 __all__ = ["Load", "Wishes"]
 
 _LOOSE = "To load it all the same, with what is missing drawn at random, pass strict=False."
-_MAKERS = frozenset({torch.empty, torch.empty_like, torch.empty_strided, torch.empty_permuted})
-_MAKERS_OF = frozenset({torch.Tensor.new_empty, torch.Tensor.new_empty_strided})
 _GIGABYTE = 1 << 30
+_SECOND = 1_000_000_000  # nanoseconds: the clock of a file system may be a little behind
+_CHANGED_ON_THE_WAY = (
+    "It was taken out of the cache: load again to download it again. If it stays so, the server or a mirror in"
+    " HF_ENDPOINT sends something else than it says."
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,13 +70,24 @@ class Wishes:
 class Load:
     """One call of `from_pretrained` for a model: looks on as the bridge's `Observer`, and judges the result."""
 
-    def __init__(self, source: Any, options: dict[str, Any], *, saved: Sequence[str], wishes: Wishes) -> None:
+    def __init__(
+        self,
+        source: Any,
+        options: dict[str, Any],
+        *,
+        config: ConfigFile | None,
+        saved: Sequence[str],
+        wishes: Wishes,
+    ) -> None:
+        """Take `from_pretrained`'s source and keywords, config.json where it has been read, and the saved classes."""
         self.source = os.fspath(source) if source is not None else ""
         self.saved = tuple(saved)
         self.wishes = wishes
         self.weights: Weights | None = None
         self._options = options
-        self._poison = _Poison(self)
+        self._begun = time.time_ns()
+        self._given = config
+        self._poison = Poison(self._count)
         self._info_asked = bool(options.get("output_loading_info"))
         options["output_loading_info"] = True
         self._settle_pickles()
@@ -105,7 +121,7 @@ class Load:
         if self.weights is not None:
             self._judge(model, info)
         if self.wishes.isolate:
-            _copy_out(model)
+            copy_out(model)
         return result if self._info_asked else model
 
     def _explain(self, error: Exception) -> None:
@@ -121,6 +137,8 @@ class Load:
         if folder is None:
             if not self.wishes.allow_pickle and "use_safetensors=True" in str(error):
                 raise _unsafe(self.source, "there are no weights in it but pickles, if any.", _ALLOW) from error
+            if isinstance(error.__cause__, Exception) and "Can't load the model" in str(error):
+                raise _not_received(self.source, error.__cause__) from error
             return
         try:
             weights = read_weights(folder, variant=self._options.get("variant"))
@@ -132,7 +150,9 @@ class Load:
     @cached_property
     def _config(self) -> ConfigFile | None:
         """The checkpoint's config.json, whatever config the caller gave."""
-        return read_config(self.source, self._options) if self.source else None
+        if self._given is not None or not self.source:
+            return self._given
+        return read_config(self.source, self._options)
 
     def _folder(self) -> str | None:
         folder = os.path.join(self.source, self._options.get("subfolder") or "")
@@ -144,6 +164,8 @@ class Load:
         """Look the weight files over: headers and index, what the manifest says of them, no pickle."""
         if any(file.endswith(".gguf") for file in files):
             return
+        if self._folder() is None:
+            self._verify_download(os.path.dirname(files[0]), [os.path.basename(file) for file in files])
         weights = self._read(files)
         if weights.pickles and not self.wishes.allow_pickle:
             raise _pickled(weights.pickles)
@@ -174,16 +196,26 @@ class Load:
         read = [header.file for header in weights.headers] + [*weights.pickles, weights.index]
         names = [os.path.relpath(file, weights.folder) for file in read if file]
         full = self.wishes.verify == "full"
-        if self._folder() is None and not self._options.get("subfolder"):
+        if self._folder() is None:
             fetch_if_there(self.source, manifest.NAME, self._options)  # beside the weights in the cache, if it has one
         found = manifest.check(weights.folder, ["config.json", *names], full=full)
         if full and self._folder() is None:  # from the hub, whose cache names each file by its digest
-            found += manifest.compare_with_hub(weights.folder)[1]
+            found += compare_with_hub(weights.folder, ["config.json", *names])[1]
         for difference in found:
             if difference.severe:
                 raise difference.error(weights.folder)
             if difference.kind == "mild":
                 runtime.current().warn(f"{weights.folder}: {difference}")
+
+    def _verify_download(self, folder: str, names: Sequence[str]) -> None:
+        """Compare what this very load has downloaded with the SHA-256 that the hub gave; later loads believe the cache.
+
+        The hub's client looks at the size only. What is wrong is taken out of the cache, which would vouch for it.
+        """
+        fresh = downloaded(folder, names, since=self._begun - _SECOND)
+        for difference in compare_with_hub(folder, fresh)[1] if fresh else ():
+            discard(os.path.join(folder, difference.file))
+            raise difference.error(folder, advice=_CHANGED_ON_THE_WAY)
 
     def model(
         self, model: Any, files: Sequence[str], *, converted: bool, resized: bool, renamed: Callable[[str], str]
@@ -257,6 +289,16 @@ class Load:
                 advice="Compare the sizes in config.json with those of the checkpoint you meant to load.",
             )
 
+    def _count(self, made: int) -> None:
+        """Refuse a model of so many tensors that it cannot be what the files hold."""
+        if self.overgrown(made):
+            raise CheckpointError(
+                file=os.path.join(self.source, "config.json"),
+                problem=f"by this config the model has more than {made:,} tensors, and the files hold"
+                f" {len(self.weights.tensors) if self.weights else 0:,}.",
+                advice="Compare the number of layers in config.json with that of the checkpoint you meant to load.",
+            )
+
     def overgrown(self, tensors: int) -> bool:
         """Say whether a model of so many tensors cannot be what the files hold."""
         return self.weights is not None and tensors > 50 * len(self.weights.tensors) + 10_000
@@ -266,12 +308,12 @@ class Load:
     def _judge(self, model: Any, info: Mapping[str, Any]) -> None:
         self._complete(model, info)
         offloaded = {"disk", "cpu"} & set(map(str, (getattr(model, "hf_device_map", None) or {}).values()))
-        holes = tuple(_holes(model, self._poison.filled, meta=not offloaded))
-        if holes:
-            names = ", ".join(holes)
+        empty = tuple(holes(model, self._poison.filled, meta=not offloaded))
+        if empty:
+            names = ", ".join(empty)
             raise CheckpointError(
                 file=self.source,
-                part=holes[0],
+                part=empty[0],
                 problem=f"{type(model).__name__} was built with memory that nothing was ever written to: {names}.",
                 advice="Its author has to set it: a buffer that is not saved (`persistent=False`) is built anew after"
                 " loading by `_init_weights`, and other tensors belong into `register_buffer`.",
@@ -329,6 +371,15 @@ def _unsafe(file: str, problem: str, advice: str) -> UnsafeCheckpointError:
     return UnsafeCheckpointError(file=file, problem=problem, advice=advice)
 
 
+def _not_received(source: str, cause: Exception) -> CheckpointError:
+    """Return the error for a download of which transformers says that there is no such file."""
+    return CheckpointError(
+        file=source,
+        problem=f"a weight file could not be downloaded ({type(cause).__name__}: {str(cause).rstrip('.')}).",
+        advice="Try again. If it stays so, the server is at fault, or a mirror in HF_ENDPOINT.",
+    )
+
+
 def _pickled(files: Sequence[str]) -> UnsafeCheckpointError:
     return _unsafe(files[0], "the weights are pickled, and unpickling can run code.", _ALLOW)
 
@@ -379,90 +430,3 @@ def _untied(model: Any) -> Iterator[tuple[str, str]]:
         one, two = tensors.get(name), tensors.get(other)
         if one is not None and two is not None and one is not two and one.device.type != "meta":
             yield name, other
-
-
-def _tensors(model: Any) -> Iterator[tuple[str, torch.Tensor]]:
-    """Yield every tensor that the modules hold: parameters, buffers and plain attributes."""
-    for path, module in model.named_modules():
-        yield from module.named_parameters(path, recurse=False, remove_duplicate=False)
-        yield from module.named_buffers(path, recurse=False, remove_duplicate=False)
-        for name, value in vars(module).items():
-            if isinstance(value, torch.Tensor):
-                yield f"{path}.{name}" if path else name, value
-
-
-def _holes(model: Any, filled: set[int], *, meta: bool) -> Iterator[str]:
-    for name, tensor in _tensors(model):
-        if tensor.device.type == "meta":
-            if meta:
-                yield name
-        elif _pointer(tensor) in filled and _unwritten(tensor):
-            yield name
-
-
-def _pointer(tensor: torch.Tensor) -> int:
-    try:
-        return tensor.untyped_storage().data_ptr()
-    except (NotImplementedError, RuntimeError):  # a quantized or a distributed tensor has no storage of its own
-        return 0
-
-
-def _poison_of(dtype: torch.dtype) -> float | None:
-    """Return the value for memory that nobody has written to; None where every value could be meant."""
-    if dtype.is_floating_point or dtype.is_complex:
-        return float("nan")
-    return None if dtype == torch.bool else torch.iinfo(dtype).max - 90
-
-
-def _unwritten(tensor: torch.Tensor) -> bool:
-    value = _poison_of(tensor.dtype)
-    if value is None or not tensor.numel():
-        return False
-    same = tensor.isnan() if value != value else tensor == value  # noqa: PLR0124 # only a NaN differs from itself
-    return bool(same.any() if value != value else same.all())  # noqa: PLR0124
-
-
-class _Poison(TorchFunctionMode):
-    """Fills memory that is handed out as it is, so that what nobody writes to afterwards can be told.
-
-    For this thread alone, and for as long as the load takes.
-    """
-
-    def __init__(self, load: Load) -> None:
-        super().__init__()
-        self.filled: set[int] = set()
-        self._load = load
-        self._made = 0
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        made = func(*args, **(kwargs or {}))
-        if func in _MAKERS or func in _MAKERS_OF:
-            self._note(made)
-        return made
-
-    def _note(self, tensor: Any) -> None:
-        if tensor.device.type == "meta":
-            self._made += 1
-            if self._load.overgrown(self._made):
-                raise CheckpointError(
-                    file=os.path.join(self._load.source, "config.json"),
-                    problem=f"by this config the model has more than {self._made:,} tensors, and the files hold"
-                    f" {len(self._load.weights.tensors) if self._load.weights else 0:,}.",
-                    advice="Compare the number of layers in config.json with that of the checkpoint you meant to load.",
-                )
-            return
-        value = _poison_of(tensor.dtype)
-        if value is not None and tensor.numel():
-            with torch.no_grad():
-                tensor.fill_(value)
-            self.filled.add(_pointer(tensor))
-
-
-def _copy_out(model: Any) -> None:
-    """Give the model memory of its own: what happens to the files no longer concerns it."""
-    copies: dict[Any, torch.Tensor] = {}
-    for _, tensor in _tensors(model):
-        if tensor.device.type == "cpu" and tensor.layout == torch.strided:
-            place = (tensor.data_ptr(), tensor.shape, tensor.stride())  # what was tied stays tied
-            copies.setdefault(place, tensor.data.clone())
-            tensor.data = copies[place]
