@@ -28,7 +28,7 @@ class TidyImageProcessorPil(PilBackend):
 """
 FORGETFUL = """
     def to_dict(self):
-        return {key: value for key, value in super().to_dict().items() if key != "size"} | {"size": {"height": 5, "width": 5}}
+        return {**super().to_dict(), "size": {"height": 5, "width": 5}}
 """
 DECLARED = """        image_processor={
             "pil": f"{__package__}.pil:TidyImageProcessorPil",
