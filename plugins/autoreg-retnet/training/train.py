@@ -24,6 +24,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
+import autoreg
 import torch
 
 from autoreg_retnet import RetNetConfig, RetNetForCausalLM, RetNetTokenizer
@@ -175,8 +176,8 @@ def main() -> None:
     curve = train(model, tokenizer, text, held_out, steps=arguments.steps)
     seconds = time.monotonic() - started
     model.eval()
-    model.save_pretrained(arguments.output)
-    tokenizer.save_pretrained(arguments.output)
+    autoreg.save_pretrained(model, arguments.output)
+    autoreg.save_pretrained(tokenizer, arguments.output)
     figures = {
         "parameters": model.num_parameters(),
         "training_bytes": len(text),
