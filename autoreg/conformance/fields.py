@@ -10,6 +10,7 @@ import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from functools import lru_cache
 from typing import Any
 
@@ -87,7 +88,9 @@ def members(annotation: Any) -> tuple[Any, ...]:
 
 
 def plain(value: Any) -> Any:
-    """Return the value as JSON would give it back, as far as that is no loss: tuples as lists."""
+    """Return the value as JSON would give it back, as far as that is no loss: tuples as lists, members as numbers."""
+    if isinstance(value, Enum) and isinstance(value, (int, str)):  # equal to its value, and written as it
+        return value.value
     if isinstance(value, (list, tuple)):
         return [plain(each) for each in value]
     if isinstance(value, Mapping):
