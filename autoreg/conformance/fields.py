@@ -10,7 +10,6 @@ import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from functools import lru_cache
 from typing import Any
 
@@ -88,9 +87,7 @@ def members(annotation: Any) -> tuple[Any, ...]:
 
 
 def plain(value: Any) -> Any:
-    """Return the value as JSON would give it back, as far as that is no loss: tuples as lists, members as numbers."""
-    if isinstance(value, Enum) and isinstance(value, (int, str)):  # equal to its value, and written as it
-        return value.value
+    """Return the value as JSON would give it back, as far as that is no loss: tuples as lists."""
     if isinstance(value, (list, tuple)):
         return [plain(each) for each in value]
     if isinstance(value, Mapping):
