@@ -122,6 +122,9 @@ class Architecture:
         image_processor, video_processor: one class, or one for each backend (`"pil"`, `"torchvision"`).
         overrides_native: for which versions of transformers the plugin wins over transformers' own
             architecture of this model type, as a version specifier (`"<5.30"`).
+        registered_by: `"module:function"`, a package's own function that registers its classes with transformers:
+            it is run in isolation at the first look-up, and what it registered for `model_type` is read back.
+            Such a declaration names no class.
         weight_conversions: how older checkpoints are renamed on loading: a native model type whose
             conversions apply (`"mixtral"`), or `"module:name"` of a list of
             `transformers.core_model_loading` conversions or of a function that returns one.
@@ -143,6 +146,7 @@ class Architecture:
     feature_extractor: ClassRef | None
     processor: ClassRef | None
     overrides_native: str | None
+    registered_by: ClassRef | None
     weight_conversions: ClassRef | str | None
     conformance: ClassRef | None
     summary: str
@@ -161,6 +165,7 @@ class Architecture:
         feature_extractor: Reference | None = None,
         processor: Reference | None = None,
         overrides_native: str | None = None,
+        registered_by: Reference | None = None,
         weight_conversions: Reference | None = None,
         conformance: Reference | None = None,
         summary: str = "",
@@ -177,6 +182,7 @@ class Architecture:
         put(self, "feature_extractor", _optional("feature_extractor", feature_extractor))
         put(self, "processor", _optional("processor", processor))
         put(self, "overrides_native", _specifier(overrides_native))
+        put(self, "registered_by", _optional("registered_by", registered_by))
         put(self, "weight_conversions", _conversions(weight_conversions))
         put(self, "conformance", _optional("conformance", conformance))
         put(self, "summary", _line("summary", summary))
@@ -184,15 +190,29 @@ class Architecture:
         self._check_whole()
 
     def _check_whole(self) -> None:
-        if self.config is None and not self.architectures:
+        if self.registered_by is not None:
+            self._check_names_nothing()
+        elif self.config is None and not self.architectures:
             problem = "every architecture names its config class, unless it claims `architectures` of a native type"
             raise DeclarationError(field="config", value=None, problem=problem)
         if not any(True for _ in self.references()):
             problem = "an architecture declares at least one class"
             raise DeclarationError(field="models", value={}, problem=problem)
 
+    def _check_names_nothing(self) -> None:
+        named = [field for field, _ in self.references() if field != "registered_by"]
+        named += ["architectures"] if self.architectures else []
+        if named:
+            problem = f"its classes are those that the function registers, and `{named[0]}` is declared beside it"
+            raise DeclarationError(field="registered_by", value=str(self.registered_by), problem=problem)
+
     def references(self) -> Iterator[tuple[str, ClassRef]]:
-        """Yield `(field, reference)` for every class that is declared, in the order of the fields."""
+        """Yield `(field, reference)` for every class that is declared, in the order of the fields.
+
+        Where a register function is declared, it alone is named: nobody has called it yet.
+        """
+        if self.registered_by is not None:
+            yield "registered_by", self.registered_by
         if self.config is not None:
             yield "config", self.config
         for auto_class, models in self.models.items():
@@ -206,7 +226,7 @@ class Architecture:
                 yield from ((f'{field}["{backend}"]', reference) for backend, reference in value.items())
 
     def __repr__(self) -> str:
-        heads = ", ".join(self.models) or "no models"
+        heads = ", ".join(self.models) or (f"registered by {self.registered_by}" if self.registered_by else "no models")
         claim = f" claims {', '.join(self.architectures)}" if self.architectures else ""
         return f"<Architecture {self.model_type}{claim}: {heads}>"
 

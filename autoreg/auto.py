@@ -105,7 +105,7 @@ class _Request:
         """Return the owner's declaration, registered by hand where the lazy mappings could not be installed."""
         if self.choice is None:
             return None
-        architecture = self.runtime.declaration(self.choice)
+        architecture = self.runtime.resolved(self.choice)
         if self.choice.offer is not None and self.choice.offer.group != CLAIMS:
             self.runtime.prepare(architecture.model_type)
         return architecture

@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from autoreg import discovery, natives
@@ -387,7 +388,7 @@ def _shared_names(runtime: Runtime) -> Iterator[Finding]:
     for offer in runtime.types.offers:
         declared = runtime.declare(offer) if runtime.types.choose(offer.name).offer is offer else None
         for field, reference in declared.architecture.references() if isinstance(declared, Declared) else ():
-            if field != "config" and not field.startswith("models"):
+            if field not in ("config", "registered_by") and not field.startswith("models"):
                 owners.setdefault(reference.name, {})[str(reference)] = offer.distribution
     for name, references in sorted(owners.items()):
         if len(references) > 1:
@@ -406,10 +407,12 @@ def _class_findings(runtime: Runtime) -> Iterator[Finding]:
 
     runtime.hold()
     try:
-        for offer in runtime.types.offers:
-            declared = runtime.declare(offer) if runtime.types.choose(offer.name).offer is offer else None
-            if isinstance(declared, Declared):
-                yield from _load_all(runtime, offer, declared.architecture)
+        for registry in (runtime.types, runtime.claims):
+            for offer in registry.offers:
+                declared = runtime.declare(offer) if registry.choose(offer.name).offer is offer else None
+                if isinstance(declared, Declared):
+                    yield from _load_all(runtime, offer, declared.architecture)
+        yield from _unnamed(runtime)
         consequences = {
             "architectures are registered one by one instead": runtime.bridge.unknown,
             "weight files are not looked over before they are loaded": runtime.bridge.unseen,
@@ -434,13 +437,45 @@ def _class_findings(runtime: Runtime) -> Iterator[Finding]:
 
 
 def _load_all(runtime: Runtime, offer: Offer, architecture: Architecture) -> Iterator[Finding]:
-    classes, name = runtime.bridge.classes, architecture.model_type
-    fields = ("tokenizer", "image_processor", "video_processor", "feature_extractor", "processor")
-    loads: list[tuple[Callable[..., Any], tuple[str, ...]]] = [(classes.config, (name,))]
-    loads += [(classes.models, (name, key)) for key in architecture.models]
-    loads += [(classes.processing, (name, field)) for field in fields if getattr(architecture, field) is not None]
-    for load, arguments in loads:
+    classes = runtime.bridge.classes
+    try:
+        architecture = classes.complete(architecture)
+    except AutoregError as error:
+        yield _error(offer, str(error).splitlines()[1])
+        return
+    for load in _loads(classes, architecture):
         try:
-            load(*arguments)
+            load()
         except AutoregError as error:
             yield _error(offer, str(error).splitlines()[1])
+
+
+def _loads(classes: Any, architecture: Architecture) -> Iterator[Callable[[], object]]:
+    """Yield what imports the classes that are declared, each by the way on which a look-up reaches it."""
+    name = architecture.model_type
+    fields = ("tokenizer", "image_processor", "video_processor", "feature_extractor", "processor")
+    declared = [field for field in fields if getattr(architecture, field) is not None]
+    if architecture.architectures:
+        yield partial(classes.claimed_config_class, architecture)
+        yield from (partial(classes.model_classes, architecture, models) for models in architecture.models.values())
+        yield from (partial(classes.default, architecture, field) for field in declared)
+    else:
+        yield partial(classes.config, name)
+        yield from (partial(classes.models, name, key) for key in architecture.models)
+        yield from (partial(classes.processing, name, field) for field in declared)
+
+
+def _unnamed(runtime: Runtime) -> Iterator[Finding]:
+    """Find what a package's register function registers and no entry point names: a new release may have added it."""
+    for offer in runtime.types.offers:
+        declared = runtime.declare(offer) if runtime.types.choose(offer.name).offer is offer else None
+        function = declared.architecture.registered_by if isinstance(declared, Declared) else None
+        others = sorted(runtime.bridge.classes.registered(function).types) if function is not None else ()
+        for model_type in others:
+            if model_type not in runtime.types:
+                yield Finding(
+                    severity="warning",
+                    subject=offer.owner,
+                    problem=f"{function} also registers {model_type!r}, which no entry point names: it stays unknown.",
+                    mend=_tell(offer),
+                )

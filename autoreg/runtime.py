@@ -141,7 +141,7 @@ class Runtime:
 
     def owns(self, model_type: str) -> bool:
         """Say whether a look-up of the model type is a plugin's to answer (be it with an error)."""
-        if model_type not in self.types or model_type in _importing.get():
+        if model_type not in self.types or model_type in _importing.get() or _recording.get():
             return False
         choice = self.types.choose(model_type)
         if choice.winner == NATIVE and choice.native:
@@ -161,6 +161,19 @@ class Runtime:
         finally:
             _importing.reset(token)
 
+    @contextmanager
+    def recording(self) -> Iterator[None]:
+        """Let transformers answer for every model type inside the block, in which a package registers its classes.
+
+        It may look first whether its types are registered already, and they are not.
+        """
+        with turn():
+            token = _recording.set(True)
+            try:
+                yield
+            finally:
+                _recording.reset(token)
+
     def native(self, model_type: str) -> bool:
         """Say whether AUTOREG_PREFER demands transformers' own."""
         return self.switches.prefer.get(model_type) == NATIVE
@@ -168,6 +181,13 @@ class Runtime:
     def architecture(self, model_type: str) -> Architecture:
         """Return the winner's declaration; raise `ConflictError` or `PluginError`."""
         return self.declaration(self.types.choose(model_type))
+
+    def resolved(self, choice: Choice) -> Architecture:
+        """Return the winner's architecture as `declaration` does, with what a register function registers.
+
+        Depth: classes where it declares such a function, declaration otherwise.
+        """
+        return self.bridge.classes.complete(self.declaration(choice))
 
     def failure(self, model_type: str, declared: str, error: BaseException) -> PluginError:
         """Return the error that blames the plugin for a class that cannot be used."""
@@ -223,7 +243,7 @@ class Runtime:
     def _matches(self, offer: Offer, class_name: str) -> Iterator[tuple[Offer, ClassRef]]:
         declared = self.declare(offer)
         if isinstance(declared, Declared):
-            for _, reference in declared.architecture.references():
+            for _, reference in self.bridge.classes.completed_already(declared.architecture).references():
                 if reference.name == class_name:
                     yield offer, reference
 
@@ -237,7 +257,7 @@ class Runtime:
         """Return the architecture of the plugin that owns the checkpoint, if one does."""
         config = read_config(source, options)
         choice = None if config is None else self.owner(config.model_type, config.architectures)
-        return None if choice is None else self.declaration(choice)
+        return None if choice is None else self.resolved(choice)
 
     def refusal(self, source: Any, options: Mapping[str, Any], reference: str, auto_class: str) -> RemoteCodeError:
         """Return the error for code of a checkpoint that a plugin owns; the Auto class may be unknown (empty)."""
@@ -363,6 +383,7 @@ _LOG = logging.getLogger("autoreg")
 _OURS = {"autoreg", "transformers", "contextlib", "functools"}
 _LOCK = threading.RLock()
 _importing: ContextVar[tuple[str, ...]] = ContextVar("the model types whose plugins are being imported", default=())
+_recording: ContextVar[bool] = ContextVar("whether this thread calls a package's own register function", default=False)
 _loading: ContextVar[Choice | None] = ContextVar("the owner of the checkpoint that is being loaded", default=None)
 _inside: ContextVar[bool] = ContextVar("whether this thread loads through autoreg", default=False)
 _observer: ContextVar[Observer | None] = ContextVar("who looks over the load of this thread", default=None)

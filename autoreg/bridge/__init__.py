@@ -11,7 +11,7 @@ Depth: installing is free (it waits until transformers is imported); a look-up r
 from __future__ import annotations
 
 from autoreg.bridge.fallback import register
-from autoreg.bridge.install import Bridge, snapshot
+from autoreg.bridge.install import Bridge
 from autoreg.bridge.plugins import Plugins
 from autoreg.bridge.questions import (
     HUB_OPTIONS,
@@ -28,6 +28,7 @@ from autoreg.bridge.questions import (
     registered_by_user,
     tokenizer_class_name,
 )
+from autoreg.bridge.tables import snapshot
 from autoreg.bridge.weights import Observer, ties_of
 
 __all__ = [

@@ -8,6 +8,7 @@ from typing import Any
 
 from autoreg.architecture import Architecture, BackendRefs, ClassRef, ModelRefs
 from autoreg.bridge.plugins import Plugins
+from autoreg.bridge.registered import Registered, completed, registrations
 from autoreg.errors import PluginError
 
 __all__ = ["Backends", "Classes"]
@@ -32,11 +33,52 @@ class Classes:
         self._undo = undo
         self._configs: dict[str, type] = {}
         self._converted: set[str] = set()
+        self._registered: dict[ClassRef, Registered] = {}
+        self._completed: dict[tuple[ClassRef, str], Architecture] = {}
 
     def forget(self) -> None:
         """Forget every class: the plugins in use may be others next time."""
         self._configs.clear()
         self._converted.clear()
+
+    def architecture(self, model_type: str) -> Architecture:
+        """Return the winner's declaration, completed."""
+        return self.complete(self.plugins.architecture(model_type))
+
+    def complete(self, architecture: Architecture) -> Architecture:
+        """Return the declaration with its classes named, which a package's own function may first have to register.
+
+        The function is called once, in isolation: of what it registers only what a plugin declares comes into use.
+
+        Raises:
+            PluginError: it registered nothing for this model type.
+        """
+        function, model_type = architecture.registered_by, architecture.model_type
+        if function is None:
+            return architecture
+        if (function, model_type) not in self._completed:
+            found = self.registered(function)
+            try:
+                self._completed[function, model_type] = completed(architecture, found)
+            except LookupError as error:
+                error.__cause__ = found.error
+                raise self.plugins.failure(model_type, f"the register function {function}", error) from error
+        return self._completed[function, model_type]
+
+    def completed_already(self, architecture: Architecture) -> Architecture:
+        """Return the declaration, completed if that costs nothing any more."""
+        function = architecture.registered_by
+        return (
+            architecture if function is None else self._completed.get((function, architecture.model_type), architecture)
+        )
+
+    def registered(self, function: ClassRef) -> Registered:
+        """Return what a package's register function registers, called at the first question."""
+        with self.plugins.recording():
+            found = self._registered.get(function) or registrations(lambda: _call(function))
+            if found.types:  # what failed altogether may be mended, and is tried again
+                self._registered[function] = found
+            return found
 
     def load(self, model_type: str, reference: ClassRef) -> type:
         """Import a declared class; whatever goes wrong is the plugin's `PluginError`."""
@@ -52,7 +94,7 @@ class Classes:
         """Return the plugin's config class, imported and checked; None where a claim keeps the native one."""
         if model_type in self._configs:
             return self._configs[model_type]
-        architecture = self.plugins.architecture(model_type)
+        architecture = self.architecture(model_type)
         if architecture.config is None:
             return None
         config = self.load(model_type, architecture.config)
@@ -72,7 +114,7 @@ class Classes:
 
     def models(self, model_type: str, auto_class: str) -> Any:
         """Return the model class, or the tuple of them, imported and checked."""
-        architecture = self.plugins.architecture(model_type)
+        architecture = self.architecture(model_type)
         return self.model_classes(architecture, architecture.models[auto_class])
 
     def model_classes(self, architecture: Architecture, references: ModelRefs) -> Any:
@@ -102,7 +144,7 @@ class Classes:
 
     def processing(self, model_type: str, field: str) -> Any:
         """Return the tokenizer, feature extractor or processor class, or backend → class."""
-        references: BackendRefs = getattr(self.plugins.architecture(model_type), field)
+        references: BackendRefs = getattr(self.architecture(model_type), field)
         if isinstance(references, ClassRef):
             loaded = self.load(model_type, references)
             return Backends({_backend(loaded): loaded}) if field in ("image_processor", "video_processor") else loaded
@@ -122,7 +164,7 @@ class Classes:
         try:
             return self.load(model_type, reference)
         except PluginError:
-            architecture = self.plugins.architecture(model_type)
+            architecture = self.architecture(model_type)
             for field in ("image_processor", "video_processor"):
                 references = getattr(architecture, field)
                 if isinstance(references, Mapping) and reference in references.values():
@@ -180,6 +222,11 @@ class Classes:
         config = self.claimed_config_class(architecture)
         mapping = {config: self.model_classes(architecture, references)}
         return type(auto_class.__name__, (auto_class,), {"_model_mapping": mapping, "__module__": "autoreg"})
+
+
+def _call(function: ClassRef) -> None:
+    found: Any = function.load_object()
+    found()
 
 
 def _backend(processor: type) -> str:

@@ -22,7 +22,7 @@ _PROCESSING = {
 def register(classes: Classes, model_type: str) -> None:
     """Register all classes of one architecture, and read back that transformers kept them. Depth: classes."""
     transformers: Any = importlib.import_module("transformers")  # its `register` functions are not typed
-    architecture = classes.plugins.architecture(model_type)
+    architecture = classes.architecture(model_type)
     config = classes.config(model_type)
     transformers.AutoConfig.register(model_type, config, exist_ok=True)
     for key in architecture.models:

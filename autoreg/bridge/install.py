@@ -4,28 +4,19 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
 from autoreg.bridge.classes import Classes
 from autoreg.bridge.mappings import Configs, Content, Models, Names, Processing
 from autoreg.bridge.plugins import Plugins
-from autoreg.bridge.questions import AUTO_PACKAGE
 from autoreg.bridge.remote_code import RUN, TRUST, judged, trusted
+from autoreg.bridge.tables import AUTO_PACKAGE, PROCESSING, descendants
 from autoreg.bridge.watch import Watch
 from autoreg.bridge.weights import FILL, RESOLVE, Originals, filling, resolving
 
-__all__ = ["Bridge", "snapshot"]
-
-# Where transformers keeps each kind of processing class: module, mapping, and our field of `Architecture`.
-_PROCESSING = {
-    f"{AUTO_PACKAGE}tokenization_auto": ("TOKENIZER_MAPPING", "tokenizer"),
-    f"{AUTO_PACKAGE}processing_auto": ("PROCESSOR_MAPPING", "processor"),
-    f"{AUTO_PACKAGE}feature_extraction_auto": ("FEATURE_EXTRACTOR_MAPPING", "feature_extractor"),
-    f"{AUTO_PACKAGE}image_processing_auto": ("IMAGE_PROCESSOR_MAPPING", "image_processor"),
-    f"{AUTO_PACKAGE}video_processing_auto": ("VIDEO_PROCESSOR_MAPPING", "video_processor"),
-}
+__all__ = ["Bridge"]
 
 
 class Bridge:
@@ -55,7 +46,7 @@ class Bridge:
         self._watch.when_imported(f"{AUTO_PACKAGE}auto_factory", self._install_models)
         # `pipeline()` runs code for a `custom_pipelines` entry in the config.
         self._watch.when_imported("transformers.pipelines", self._forbid_remote_code)
-        for module in _PROCESSING:
+        for module in PROCESSING:
             self._watch.when_imported(module, self._install_processing)
         self._watch.when_imported("transformers.modeling_utils", self._install_observers)
 
@@ -96,7 +87,7 @@ class Bridge:
         if base is None:
             self.unknown.append(f"{AUTO_PACKAGE}auto_factory._BaseAutoModelClass")
             return
-        for auto_class in _descendants(base):
+        for auto_class in descendants(base):
             self._install_auto_class(auto_class)
 
         def defined(auto_class: type, /, **options: Any) -> None:
@@ -119,7 +110,7 @@ class Bridge:
             self._undo.append(lambda: _restore(names, before))
 
     def _install_processing(self, module: ModuleType) -> None:
-        mapping, field = _PROCESSING[module.__name__]
+        mapping, field = PROCESSING[module.__name__]
         self._replace(module, mapping, functools.partial(Processing, field=field))
         self._forbid_remote_code(module)
 
@@ -154,7 +145,7 @@ class Bridge:
             self.unseen.append(f"{module.__name__}.{RESOLVE} and PreTrainedModel.{FILL}")
 
     def _forbid_remote_code(self, module: ModuleType) -> None:
-        _, field = _PROCESSING.get(module.__name__, ("", ""))
+        _, field = PROCESSING.get(module.__name__, ("", ""))
         for name, guard in ((RUN, judged), (TRUST, trusted)):
             function = getattr(module, name, None)
             if function is not None:
@@ -163,38 +154,6 @@ class Bridge:
                 self.unknown.append(f"{module.__name__}.{name}")
 
 
-def _descendants(parent: type) -> Iterator[type]:
-    child: type
-    for child in parent.__subclasses__():
-        yield child
-        yield from _descendants(child)
-
-
 def _restore(table: dict[Any, Any], before: dict[Any, Any]) -> None:
     for key in set(table) - set(before):
         del table[key]
-
-
-def snapshot() -> Callable[[], None]:
-    """Remember all that is registered in transformers now; return the function that puts it back.
-
-    To be taken and used while no bridge is installed. Where transformers is first imported in between,
-    what is put back is what it comes with: nothing registered.
-    """
-    before = {name: dict(table) for name, table in _tables()}
-
-    def put_back() -> None:
-        for name, table in _tables():
-            table.clear()
-            table.update(before.get(name, {}))
-
-    return put_back
-
-
-def _tables() -> Iterator[tuple[str, dict[Any, Any]]]:
-    """Yield every table of transformers' that registering writes to, under a name that stays the same."""
-    for name in (f"{AUTO_PACKAGE}configuration_auto", f"{AUTO_PACKAGE}modeling_auto", *_PROCESSING):
-        for attribute, value in list(vars(sys.modules[name]).items()) if name in sys.modules else ():
-            table = value if attribute.startswith("REGISTERED_") else getattr(value, "_extra_content", None)
-            if isinstance(table, dict):
-                yield f"{name}.{attribute}", table

@@ -104,7 +104,7 @@ class Models(ByConfig):
         self.names = names
 
     def offered(self, model_type: str) -> bool:
-        return self.auto_class in self.classes.plugins.architecture(model_type).models
+        return self.auto_class in self.classes.architecture(model_type).models
 
     def resolve(self, model_type: str) -> Any:
         value = self.classes.models(model_type, self.auto_class)
@@ -142,7 +142,7 @@ class Processing(ByConfig):
         self.field = field
 
     def offered(self, model_type: str) -> bool:
-        return getattr(self.classes.plugins.architecture(model_type), self.field) is not None
+        return getattr(self.classes.architecture(model_type), self.field) is not None
 
     def resolve(self, model_type: str) -> Any:
         return self.classes.processing(model_type, self.field)

@@ -24,6 +24,9 @@ class Plugins(Protocol):
     def importing(self, model_type: str) -> AbstractContextManager[None]:
         """Return a block in which a look-up of the model type by this thread is not the plugin's to answer."""
 
+    def recording(self) -> AbstractContextManager[None]:
+        """Return a block in which no look-up by this thread is a plugin's to answer, and no other thread loads."""
+
     def native(self, model_type: str) -> bool:
         """Say whether the user demanded transformers' own, whatever somebody registered."""
 

@@ -11,9 +11,9 @@ from typing import Any
 from autoreg.architecture import Architecture
 from autoreg.bridge.classes import Classes
 from autoreg.bridge.mappings import Content
+from autoreg.bridge.tables import AUTO_PACKAGE
 
 __all__ = [
-    "AUTO_PACKAGE",
     "HUB_OPTIONS",
     "auto_class_named",
     "classes_of",
@@ -29,7 +29,6 @@ __all__ = [
     "tokenizer_class_name",
 ]
 
-AUTO_PACKAGE = "transformers.models.auto."
 HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "proxies", "revision", "subfolder", "token")
 """The keywords of `from_pretrained` that say where files come from."""
 

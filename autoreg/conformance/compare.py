@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 
 from autoreg.errors import MismatchError
@@ -51,6 +52,8 @@ def leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
     elif hasattr(value, "self_attention_cache"):
         yield from leaves(value.self_attention_cache, f"{name}.self_attention_cache")
         yield from leaves(value.cross_attention_cache, f"{name}.cross_attention_cache")
+    elif isinstance(value, np.ndarray) and value.dtype.kind in "biuf":  # what image processors make
+        yield name, torch.from_numpy(value)
     else:
         yield name, value
 

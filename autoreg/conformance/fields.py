@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections.abc
 import dataclasses
+import enum
 import inspect
 import sys
 import types
@@ -87,12 +88,13 @@ def members(annotation: Any) -> tuple[Any, ...]:
 
 
 def plain(value: Any) -> Any:
-    """Return the value as JSON would give it back, as far as that is no loss: tuples as lists."""
+    """Return the value as JSON would give it back, as far as that is no loss: tuples as lists, enums as their value."""
     if isinstance(value, (list, tuple)):
         return [plain(each) for each in value]
     if isinstance(value, Mapping):
         return {key: plain(each) for key, each in value.items()}
-    return value
+    # transformers' `PILImageResampling`: equal to what comes back.
+    return value.value if isinstance(value, enum.Enum) and isinstance(value, (int, str)) else value
 
 
 def tree(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from autoreg import natives
 from autoreg.architecture import Architecture, ClassRef
 from autoreg.conformance.hints import Hints
-from autoreg.errors import DeclarationError, NotApplicableError
+from autoreg.errors import DeclarationError, NotApplicableError, PluginError
 
 if TYPE_CHECKING:
     from autoreg.discovery import Offer
@@ -78,7 +78,7 @@ def plugin_target(runtime: Runtime, model_type: str) -> Target:
 
 
 def _plugin_target(runtime: Runtime, choice: Choice) -> Target:
-    architecture = runtime.declaration(choice)
+    architecture = runtime.resolved(choice)
     model_type, offer = choice.name, choice.offer
     assert offer is not None  # else `declaration` has raised
     named = architecture.conformance
@@ -90,11 +90,6 @@ def _plugin_target(runtime: Runtime, choice: Choice) -> Target:
     for auto_class, reference in _models(architecture):
         loaded = _load(runtime, model_type, reference)
         models[loaded] = (*models.get(loaded, ()), auto_class)
-    processing = {
-        name.partition("[")[0]: _load(runtime, model_type, reference)
-        for name, reference in architecture.references()
-        if not name.startswith(("models", "config"))
-    }
     if architecture.config is None:
         problem = "a claim without a config class has no architecture of its own to check"
         raise DeclarationError(field="config", value=None, problem=problem)
@@ -103,7 +98,7 @@ def _plugin_target(runtime: Runtime, choice: Choice) -> Target:
         owner=offer.owner,
         config_class=_load(runtime, model_type, architecture.config),
         models=models,
-        processing=processing,
+        processing=dict(_processing(runtime, architecture)),
         hints=hints,
         architecture=architecture,
         offer=offer,
@@ -115,6 +110,37 @@ def _load(runtime: Runtime, model_type: str, reference: ClassRef) -> type:
         return reference.load()
     except Exception as error:
         raise runtime.failure(model_type, f"the class {reference}", error) from error
+
+
+def _processing(runtime: Runtime, architecture: Architecture) -> Iterator[tuple[str, type]]:
+    for name in ("tokenizer", "image_processor", "video_processor", "feature_extractor", "processor"):
+        declared = getattr(architecture, name)
+        if isinstance(declared, ClassRef):
+            yield name, _load(runtime, architecture.model_type, declared)
+        elif declared is not None:
+            yield name, _backend(runtime, architecture.model_type, declared)
+
+
+def _backend(runtime: Runtime, model_type: str, references: Mapping[str, ClassRef]) -> type:
+    """Return the class that transformers prefers of those whose library is installed; the others are passed over."""
+    found: dict[str, type] = {}
+    lacking: PluginError | None = None
+    for backend, reference in references.items():
+        try:
+            found[backend] = _load(runtime, model_type, reference)
+        except PluginError as error:
+            if not _lacks_library(error.__cause__, reference):
+                raise
+            lacking = error
+    if lacking is not None and not found:
+        raise lacking
+    return found.get("torchvision") or next(iter(found.values()))
+
+
+def _lacks_library(error: BaseException | None, reference: ClassRef) -> bool:
+    """Whether what failed is the import of another package than the plugin's own."""
+    package = reference.module.partition(".")[0]
+    return isinstance(error, ModuleNotFoundError) and (error.name or package).partition(".")[0] != package
 
 
 def _models(architecture: Architecture) -> Iterator[tuple[str, ClassRef]]:

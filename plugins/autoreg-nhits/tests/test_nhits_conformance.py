@@ -1,0 +1,5 @@
+"""N-HiTS behaves as transformers' own architectures do."""
+
+from autoreg.pytest_plugin import conformance
+
+test_conformance = conformance("nhits")
