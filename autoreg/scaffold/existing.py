@@ -54,7 +54,7 @@ def look_at(model_type: str, text: str) -> Existing:
     example = _auto_class(reference.name)
     models.setdefault(f"models[{example}]", str(reference))
     package = reference.module.partition(".")[0]
-    distribution = next(iter(metadata.packages_distributions().get(package, ())), "")
+    distribution = _distribution(package)
     return Existing(
         package=package,
         distribution=distribution,
@@ -95,6 +95,16 @@ def _served(name: str) -> str:
 
 def _auto_class(name: str) -> str:
     return _served(name) or "AutoModel"
+
+
+def _distribution(package: str) -> str:
+    """Return the name of the distribution that an import package comes from; empty where nothing says so."""
+    for name in metadata.packages_distributions().get(package, ()):
+        return name
+    try:  # an editable install lists no files, and most packages are called as their distribution is
+        return str(metadata.metadata(package.replace("_", "-"))["Name"])
+    except metadata.PackageNotFoundError:
+        return ""
 
 
 def _requires(distribution: str) -> tuple[str, ...]:

@@ -83,4 +83,15 @@ KINDS: Mapping[str, Kind] = {
         others={"image_processor": ("image_processing", "ImageProcessor")},
         requires=(_TORCH, "pillow>=10"),
     ),
+    "encoder-decoder": Kind(
+        summary="an encoder and a decoder that rewrites text",
+        example="AutoModelForSeq2SeqLM",
+        models={"AutoModel": "Model", "AutoModelForSeq2SeqLM": "ForConditionalGeneration"},
+        others=_TOKENIZER,
+    ),
+    "time-series": Kind(
+        summary="a transformer that continues time series",
+        example="AutoModelForTimeSeriesPrediction",
+        models={"AutoModel": "Model", "AutoModelForTimeSeriesPrediction": "ForPrediction"},
+    ),
 }
