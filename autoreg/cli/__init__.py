@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from autoreg.cli import adopt, check, commands, inspect, lock, new, run, verify
+from autoreg.cli import adopt, check, commands, handover, inspect, lock, new, run, verify
 from autoreg.errors import AutoregError, AutoregWarning
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ exit codes:
   n  of `autoreg run`: whatever the program ended with
 
 environment variables: AUTOREG_PREFER, AUTOREG_DISABLE, AUTOREG_ONLY, AUTOREG_STRICT,
-AUTOREG_AUTOLOAD
+AUTOREG_HANDOVER, AUTOREG_AUTOLOAD
 """
 
 
@@ -65,6 +65,8 @@ def parser() -> argparse.ArgumentParser:
     adopt.add_arguments(_command(subcommands, "adopt", adopt.adopt, text))
     text = "write down which package owns each model type here, or compare"
     lock.add_arguments(_command(subcommands, "lock", lock.lock, text, json=False))
+    text = "compare a plugin's architecture with transformers' own of the same model type"
+    handover.add_arguments(_command(subcommands, "handover", handover.handover, text))
     text = "write a new plugin project: a small model that works, to be changed"
     new.add_arguments(_command(subcommands, "new", new.new, text))
     text = "start any program with plugins active in it and in every Python process that it starts"
