@@ -36,6 +36,10 @@ SIZES = {
     "encoder": {"num_hidden_layers": 2, "vocab_size": 259},
     "encoder-decoder": {"encoder_layers": 2, "decoder_layers": 2, "vocab_size": 259},
     "vision": {"num_hidden_layers": 2, "image_size": 32, "patch_size": 16},
+    "composite": {
+        "vision_config": {**SMALL, "num_hidden_layers": 2, "image_size": 16, "patch_size": 8},
+        "text_config": {**SMALL, "num_hidden_layers": 2, "num_key_value_heads": 2, "vocab_size": 260},
+    },
     "time-series": {"num_hidden_layers": 2, "context_length": 32, "patch_length": 8, "prediction_length": 8},
 }
 CHECKS = ["weights.roundtrip", "forward.rows-alone", "forward.eager-and-sdpa", "training.gradients", "training.loss"]
@@ -142,7 +146,8 @@ def test_a_kind_is_a_plugin_that_behaves(
     installed(made, site)
     architecture = isolated.architecture(made.model_type)
     assert [name for name in sys.modules if name.startswith(made.package)] == [made.package, f"{made.package}.plugin"]
-    config = autoreg.AutoConfig.for_model(made.model_type, **SMALL, **SIZES[kind])
+    sizes = SIZES[kind] if kind == "composite" else {**SMALL, **SIZES[kind]}
+    config = autoreg.AutoConfig.for_model(made.model_type, **sizes)
     passed = set()
     for auto_class, reference in architecture.models.items():
         subject = subject_of(made.model_type, reference.load(), config)
@@ -155,6 +160,30 @@ def test_a_kind_is_a_plugin_that_behaves(
                 continue
     # The loss of a series is one of `future_values`, which no check of labels knows.
     assert passed == set(CHECKS) - ({"training.loss"} if kind == "time-series" else set())
+
+
+def test_the_processor_of_a_composite_fits_its_model(
+    site: Path, isolated: Runtime, forgotten: None, tmp_path: Path
+) -> None:
+    """An image in a text becomes as many tokens as the model has features for it, after saving and loading too."""
+    import numpy as np
+
+    made = new("zigzag", "composite", version="0.1.0")
+    installed(made, site)
+    model = autoreg.AutoModelForImageTextToText.from_config(autoreg.AutoConfig.for_model("zigzag"))
+    parts = [isolated.architecture("zigzag").tokenizer, isolated.architecture("zigzag").image_processor]
+    tokenizer, image_processor = (part.load()() for part in parts)  # type: ignore[union-attr]
+    processor = isolated.architecture("zigzag").processor.load()(image_processor, tokenizer)  # type: ignore[union-attr]
+    model.save_pretrained("checkpoint")
+    processor.save_pretrained("checkpoint")
+    processor = autoreg.AutoProcessor.from_pretrained("checkpoint")
+    image = np.zeros((48, 64, 3), dtype=np.uint8)
+    inputs = processor(images=image, text="<image>what is it?", return_tensors="pt")
+    written = model.generate(**inputs, max_new_tokens=3, do_sample=False)
+    assert int((inputs["input_ids"] == model.config.image_token_id).sum()) == 14 * 14 + 1
+    assert written.shape == (1, inputs["input_ids"].shape[1] + 3)
+    with pytest.raises(ValueError, match="Image features and image tokens do not match, tokens: 0, features: 197"):
+        model(**{**inputs, "input_ids": inputs["input_ids"] * 0})
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -94,4 +94,15 @@ KINDS: Mapping[str, Kind] = {
         example="AutoModelForTimeSeriesPrediction",
         models={"AutoModel": "Model", "AutoModelForTimeSeriesPrediction": "ForPrediction"},
     ),
+    "composite": Kind(
+        summary="a language model that looks at images",
+        example="AutoModelForImageTextToText",
+        models={"AutoModel": "Model", "AutoModelForImageTextToText": "ForConditionalGeneration"},
+        others={
+            **_TOKENIZER,
+            "image_processor": ("image_processing", "ImageProcessor"),
+            "processor": ("processing", "Processor"),
+        },
+        requires=(_TORCH, "pillow>=10"),
+    ),
 }
