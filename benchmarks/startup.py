@@ -54,16 +54,18 @@ def programs(folder: Path) -> list[list[Program]]:
 
 
 def table(timings: Timings) -> None:
-    """Print medians, what is added to bare, and the ratio to bare with its 95 % interval."""
+    """Print the median, what is added to bare and the ratio with its 95 % interval, in wall-clock and in CPU time."""
     bare, *_ = timings
-    walls = {label: [sample.wall for sample in samples] for label, samples in timings.items()}
-    for label, taken in walls.items():
-        low, high = interval([taken, walls[bare]], lambda medians: medians[0] / medians[1])
-        base = median(walls[bare])
-        print(
-            f"{label:45} {1000 * median(taken):8.1f} ms  {1000 * (median(taken) - base):+6.1f} ms"
-            f"  x {median(taken) / base:.3f} ({low:.3f} to {high:.3f}), of minima x {min(taken) / min(walls[bare]):.3f}"
-        )
+    for clock in ("wall", "cpu"):
+        series = {label: [getattr(sample, clock) for sample in samples] for label, samples in timings.items()}
+        base = median(series[bare])
+        for label, taken in series.items():
+            low, high = interval([taken, series[bare]], lambda medians: medians[0] / medians[1])
+            added = 1000 * (median(taken) - base)
+            print(
+                f"{label:45} {clock:4} {1000 * median(taken):8.1f} ms {added:+7.1f} ms"
+                f"  x {median(taken) / base:.3f} ({low:.3f} to {high:.3f})"
+            )
 
 
 def main() -> None:
