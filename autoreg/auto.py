@@ -86,7 +86,9 @@ class _Request:
         return self.file.model_type if self.file else getattr(self.given, "model_type", None)
 
     def _choose(self) -> Choice | None:
-        if self.model_type is not None and bridge.registered_by_user(self.model_type):
+        registered = bridge.registered_by_user(self.model_type) if self.model_type is not None else None
+        if registered is not None:
+            self.runtime.warn_of_replacement(str(self.model_type), registered)
             return None
         choice = self.runtime.owner(self.model_type, self.architectures)
         if choice is None and self._unheard_of() and self.runtime.rescan():
@@ -262,11 +264,12 @@ class _Face:
             CheckpointError: config.json is missing or cannot be right.
         """
         with _held(pretrained_model_name_or_path, kwargs):
+            trusting = kwargs.get("trust_remote_code") is True
             request = _Request(cls.__name__, pretrained_model_name_or_path, kwargs)
             architecture = request.architecture()
             cls._check(request, architecture)
             request.settle_trust()
-            with runtime.loading(request.choice):
+            with runtime.loading(request.choice, trusting=trusting):
                 try:
                     return cls._load(request, architecture, inputs)
                 except AutoregError:

@@ -426,14 +426,32 @@ def _class_findings(runtime: Runtime) -> Iterator[Finding]:
                     mend="pip install --upgrade autoreg",
                 )
         for model_type, winner in bridge.overridden_types():
+            if runtime.preferred(model_type):
+                continue
             yield Finding(
                 severity="warning",
                 subject=model_type,
                 problem=f"{winner} was registered in the place of transformers' own.",
                 mend=f'export AUTOREG_PREFER="{model_type}={NATIVE}" to load the native class',
             )
+        yield from _replaced(runtime)
     finally:
         runtime.release()
+
+
+def _replaced(runtime: Runtime) -> Iterator[Finding]:
+    """Find what packages registered in the place of installed plugins."""
+    from autoreg import bridge
+
+    for model_type, winner in bridge.registered_types().items():
+        offer = runtime.replaced(model_type, winner)
+        if offer is not None and not runtime.preferred(model_type):
+            yield Finding(
+                severity="warning",
+                subject=model_type,
+                problem=f"{winner.__module__}.{winner.__name__} was registered in the place of {offer.owner}'s.",
+                mend=f'export AUTOREG_PREFER="{model_type}={offer.distribution}" to load the plugin\'s class',
+            )
 
 
 def _load_all(runtime: Runtime, offer: Offer, architecture: Architecture) -> Iterator[Finding]:

@@ -182,9 +182,10 @@ class Runtime:
             finally:
                 _recording.reset(token)
 
-    def native(self, model_type: str) -> bool:
-        """Say whether AUTOREG_PREFER demands transformers' own."""
-        return self.switches.prefer.get(model_type) == NATIVE
+    def preferred(self, model_type: str) -> bool:
+        """Say whether AUTOREG_PREFER names the owner of the model type: transformers, or a plugin that has it."""
+        wanted, offer = self.switches.prefer.get(model_type), self.types.choose(model_type).offer
+        return wanted == NATIVE or (wanted is not None and offer is not None and offer.is_by(wanted))
 
     def architecture(self, model_type: str) -> Architecture:
         """Return the winner's declaration; raise `ConflictError` or `PluginError`."""
@@ -279,6 +280,10 @@ class Runtime:
         """Say whether this thread is inside a `from_pretrained` of autoreg's own."""
         return _inside.get()
 
+    def trusts(self) -> bool:
+        """Say whether the caller of the load that this thread is in said `trust_remote_code=True`."""
+        return _trusting.get()
+
     def observer(self) -> Observer | None:
         """Return who looks over the load that this thread is in, if it is one of autoreg's."""
         return _observer.get()
@@ -352,6 +357,29 @@ class Runtime:
                 f' in its place by some package. To load the native class, set AUTOREG_PREFER="{model_type}={NATIVE}".'
             )
 
+    def replaced(self, model_type: str, winner: type) -> Offer | None:
+        """Return the plugin in whose place some package registered this config class; None where there is none.
+
+        A program's own registration, and a plugin's of its own classes, is as it should be. Depth: declaration.
+        """
+        offer = self.types.choose(model_type).offer if model_type in self.types else None
+        if offer is None:
+            return None
+        declared = self.declare(offer)
+        references = declared.architecture.references() if isinstance(declared, Declared) else ()
+        own = {reference.module.partition(".")[0] for _, reference in references} | {"__main__"}
+        return None if winner.__module__.partition(".")[0] in own else offer
+
+    def warn_of_replacement(self, model_type: str, winner: type) -> None:
+        """Warn where a package registered a config class in the place of an installed plugin's."""
+        offer = self.replaced(model_type, winner)
+        if offer is not None:
+            self.warn(
+                f"{model_type!r} belongs to the plugin {offer.owner}, and {winner.__module__}.{winner.__name__} was"
+                f" registered in its place. To load the plugin's class, set"
+                f' AUTOREG_PREFER="{model_type}={offer.distribution}".'
+            )
+
     def _warn_of_losers(self, choice: Choice) -> None:
         for offer, state in choice.candidates:
             if state == "loses" and self.switches.prefer.get(choice.name) is None:
@@ -394,6 +422,7 @@ _importing: ContextVar[tuple[str, ...]] = ContextVar("the model types whose plug
 _recording: ContextVar[bool] = ContextVar("whether this thread calls a package's own register function", default=False)
 _loading: ContextVar[Choice | None] = ContextVar("the owner of the checkpoint that is being loaded", default=None)
 _inside: ContextVar[bool] = ContextVar("whether this thread loads through autoreg", default=False)
+_trusting: ContextVar[bool] = ContextVar("whether the caller of this load trusts code from checkpoints", default=False)
 _observer: ContextVar[Observer | None] = ContextVar("who looks over the load of this thread", default=None)
 
 
@@ -546,12 +575,19 @@ def isolated() -> Iterator[Runtime]:
 
 
 @contextmanager
-def loading(choice: Choice | None) -> Iterator[None]:
-    """Let by-name look-ups inside the block prefer the classes of this owner."""
+def loading(choice: Choice | None, *, trusting: bool) -> Iterator[None]:
+    """Let by-name look-ups inside the block prefer the classes of this owner.
+
+    Args:
+        choice: whose checkpoint is being loaded.
+        trusting: whether the caller allowed code from checkpoints; what a package passes on inside does not count.
+    """
+    trust = _trusting.set(trusting and (_trusting.get() or not _inside.get()))
     token, inside = _loading.set(choice), _inside.set(True)
     try:
         yield
     finally:
+        _trusting.reset(trust)
         _inside.reset(inside)
         _loading.reset(token)
 

@@ -13,6 +13,7 @@ import pytest
 
 import autoreg
 from autoreg import natives
+from autoreg.errors import RemoteCodeError
 from autoreg.runtime import Runtime
 from tests.conftest import MakePlugin
 from tests.plugin_maker import PROCESSING, REPOSITORY, Plugin, write_checkpoint
@@ -432,3 +433,33 @@ def test_a_custom_pipeline_runs_only_where_no_plugin_owns_the_checkpoint(
     else:
         transformers.pipeline("divining", model=str(folder), trust_remote_code=True)
     assert marker.exists() == (not owned)
+
+
+NESTED = """
+    from transformers import AutoConfig, PreTrainedConfig
+
+    class ${Class}Config(PreTrainedConfig):
+        model_type = "$model_type"
+
+        def __init__(self, encoder=None, **options):
+            super().__init__(**options)
+            self.encoder = encoder
+            if encoder is not None:
+                AutoConfig.from_pretrained(encoder, trust_remote_code=True)
+    """
+
+
+def test_a_package_that_trusts_for_the_caller_does_not_run_code(tmp_path: Path, make_plugin: MakePlugin) -> None:
+    """A config class that passes `trust_remote_code=True` on for a nested checkpoint runs nothing by itself."""
+    plugin = make_plugin("zigzag", modules={"configuration": NESTED})
+    inner = Checkpoint(tmp_path / "inner", "AutoConfig", "remote")
+    write_checkpoint(tmp_path / "outer", {"model_type": "zigzag", "encoder": str(inner.folder)})
+    with pytest.raises(RemoteCodeError) as caught:
+        autoreg.AutoConfig.from_pretrained(tmp_path / "outer")
+    assert not inner.has_run
+    assert str(caught.value).startswith(
+        f"{inner.folder} carries its own Python code for AutoConfig (remote_code.RemoteConfig); it was not run."
+    )
+    found = autoreg.AutoConfig.from_pretrained(tmp_path / "outer", trust_remote_code=True)
+    assert type(found) is plugin.cls("configuration:Config")
+    assert inner.has_run

@@ -26,6 +26,7 @@ from autoreg.bridge.questions import (
     overriding_class,
     pin_revision,
     registered_by_user,
+    registered_types,
     tokenizer_class_name,
 )
 from autoreg.bridge.tables import snapshot
@@ -48,6 +49,7 @@ __all__ = [
     "pin_revision",
     "register",
     "registered_by_user",
+    "registered_types",
     "snapshot",
     "ties_of",
     "tokenizer_class_name",

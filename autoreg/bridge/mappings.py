@@ -37,27 +37,27 @@ class Content(dict[Any, Any]):
         raise NotImplementedError
 
     def demoted(self, key: Any) -> bool:
-        """Say whether what somebody registered under this key is to be ignored."""
+        """Say whether what others registered under this key is to be ignored: the user chose the owner."""
         name = key if isinstance(key, str) else getattr(key, "model_type", None)
-        return isinstance(name, str) and self.classes.plugins.native(name)
+        foreign = super().__contains__(key) and self.resolved.get(key) is not super().__getitem__(key)
+        return foreign and isinstance(name, str) and self.classes.plugins.preferred(name)
 
     def __contains__(self, key: object) -> bool:
-        if self.demoted(key):
-            return False
-        if super().__contains__(key):
+        if super().__contains__(key) and not self.demoted(key):
             return True
         model_type = self.model_type(key)
         return model_type is not None and self.offered(model_type)
 
     def __getitem__(self, key: Any) -> Any:
-        if self.demoted(key):
-            raise KeyError(key)
-        if super().__contains__(key):
+        stored = super().__contains__(key)
+        if stored and not self.demoted(key):
             return super().__getitem__(key)
         model_type = self.model_type(key)
         if model_type is None or not self.offered(model_type):
             raise KeyError(key)
         value = self.resolve(model_type)
+        if stored:  # what others registered stays theirs, for when the bridge goes
+            return value
         self.resolved[key] = value
         return self.setdefault(key, value)
 

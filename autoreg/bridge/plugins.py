@@ -27,8 +27,8 @@ class Plugins(Protocol):
     def recording(self) -> AbstractContextManager[None]:
         """Return a block in which no look-up by this thread is a plugin's to answer, and no other thread loads."""
 
-    def native(self, model_type: str) -> bool:
-        """Say whether the user demanded transformers' own, whatever somebody registered."""
+    def preferred(self, model_type: str) -> bool:
+        """Say whether the user chose an owner by name, whatever somebody registered."""
 
     def architecture(self, model_type: str) -> Architecture:
         """Return the winner's declaration; raise `ConflictError` or `PluginError`."""
@@ -50,6 +50,9 @@ class Plugins(Protocol):
 
     def loads(self) -> bool:
         """Say whether this thread is inside a `from_pretrained` of autoreg's own."""
+
+    def trusts(self) -> bool:
+        """Say whether the caller of the load that this thread is in said `trust_remote_code=True`."""
 
     def observer(self) -> Observer | None:
         """Return who looks this thread's load over, if it is one of autoreg's."""

@@ -26,6 +26,7 @@ __all__ = [
     "overriding_class",
     "pin_revision",
     "registered_by_user",
+    "registered_types",
     "tokenizer_class_name",
 ]
 
@@ -129,15 +130,28 @@ def overridden_types() -> Iterator[tuple[str, str]]:
     """Yield `(model type, class)` for each of transformers' own that somebody registered a class in place of."""
     from transformers import CONFIG_MAPPING
 
-    native, content = getattr(CONFIG_MAPPING, "_mapping", {}), CONFIG_MAPPING._extra_content
-    for model_type, config in (content.registered() if isinstance(content, Content) else content).items():
+    native = getattr(CONFIG_MAPPING, "_mapping", {})
+    for model_type, config in registered_types().items():
         if model_type in native and not config.__module__.startswith("transformers."):
             yield model_type, f"{config.__module__}.{config.__name__}"
 
 
-def registered_by_user(model_type: str) -> bool:
-    """Say whether somebody registered a config class for the model type: the user himself goes first."""
+def registered_types() -> dict[str, type]:
+    """Return the config class that somebody registered, by model type; what was looked up of a plugin is none."""
     from transformers import CONFIG_MAPPING
 
     content = CONFIG_MAPPING._extra_content
-    return isinstance(content, Content) and model_type in content.registered()
+    return content.registered() if isinstance(content, Content) else dict(content)
+
+
+def registered_by_user(model_type: str) -> type | None:
+    """Return the config class that somebody registered for the model type: the user himself goes first.
+
+    None where AUTOREG_PREFER names another owner.
+    """
+    from transformers import CONFIG_MAPPING
+
+    content = CONFIG_MAPPING._extra_content
+    if not isinstance(content, Content) or content.demoted(model_type):
+        return None
+    return content.registered().get(model_type)

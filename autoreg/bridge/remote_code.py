@@ -27,15 +27,16 @@ def judged(run: Callable[..., Any], classes: Classes, *, field: str) -> Callable
 
     @functools.wraps(run)
     def judge(class_reference: str, pretrained_model_name_or_path: Any, *rest: Any, **options: Any) -> Any:
-        owner = classes.plugins.owner_of(pretrained_model_name_or_path, options)
-        if owner is None:
-            if classes.plugins.loads() and not _OWN.fullmatch(class_reference):
-                raise _elsewhere(class_reference, str(pretrained_model_name_or_path))
-            return run(class_reference, pretrained_model_name_or_path, *rest, **options)
-        if field and getattr(owner, field) is not None:
-            return _Local(classes.default(owner, field))
         auto_class = f"Auto{field.title().replace('_', '')}" if field else ""
-        raise classes.plugins.refusal(pretrained_model_name_or_path, options, class_reference, auto_class)
+        owner = classes.plugins.owner_of(pretrained_model_name_or_path, options)
+        if owner is not None and field and getattr(owner, field) is not None:
+            return _Local(classes.default(owner, field))
+        # A package may pass `trust_remote_code=True` on from inside its own classes, and the caller have said nothing.
+        if owner is not None or (classes.plugins.loads() and not classes.plugins.trusts()):
+            raise classes.plugins.refusal(pretrained_model_name_or_path, options, class_reference, auto_class)
+        if classes.plugins.loads() and not _OWN.fullmatch(class_reference):
+            raise _elsewhere(class_reference, str(pretrained_model_name_or_path))
+        return run(class_reference, pretrained_model_name_or_path, *rest, **options)
 
     return judge
 

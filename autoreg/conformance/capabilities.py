@@ -146,7 +146,7 @@ _TESTS: Mapping[str, Callable[[Subject], _Finding]] = MappingProxyType(
         "embeddings": _embeddings,
         "tied_weights": _tied,
         "hidden_states": _returned("output_hidden_states", "hidden_states", "decoder_hidden_states"),
-        "attentions": _returned("output_attentions", "attentions", "decoder_attentions"),
+        "attentions": _returned("output_attentions", "attentions", "decoder_attentions", "cross_attentions"),
         "sdpa": _attribute("_supports_sdpa"),
         "cache": _cache,
         "generation": _generation,

@@ -112,7 +112,7 @@ def script(check: Check, subject: Subject, *, native: bool = False) -> str:
     found = ", ".join(dict.fromkeys([target.owner, *(f"{name} {version}" for name, version in versions().items())]))
     inputs = {} if model_class is None else subject.inputs()
     file, line = where_is(check.function)
-    details = [f'"{target.model_type}"', model_class.__name__ if model_class else "None", "config"]
+    details = [f'"{target.name}"', model_class.__name__ if model_class else "None", "config"]
     details += ["native=True"] if native else []
     return _SCRIPT.format(
         id=named,

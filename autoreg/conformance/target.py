@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from autoreg import natives
 from autoreg.architecture import Architecture, ClassRef
 from autoreg.conformance.hints import Hints
-from autoreg.errors import DeclarationError, NotApplicableError, PluginError
+from autoreg.errors import NotApplicableError, PluginError
 
 if TYPE_CHECKING:
     from autoreg.discovery import Offer
@@ -33,6 +33,8 @@ class Target:
         hints: what its author said.
         architecture: the declaration; None for one of transformers' own.
         offer: the entry point; None for one of transformers' own.
+        claim: the class name in `architectures` by which checkpoints of a native model type are claimed; empty for a
+            model type of its own.
         import_effects: what importing the classes changed of the process, a line each; None where the package had
             been imported before.
         registrations: `(table, key, class)` of what importing them registered with transformers.
@@ -46,8 +48,14 @@ class Target:
     hints: Hints = field(default_factory=Hints)
     architecture: Architecture | None = None
     offer: Offer | None = None
+    claim: str = ""
     import_effects: tuple[str, ...] | None = None
     registrations: tuple[tuple[str, Any, Any], ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What it is looked up by: the model type, or the class name that is claimed."""
+        return self.claim or self.model_type
 
     def model(self, name: str) -> type:
         """Return the model class of that name; KeyError if there is none."""
@@ -61,25 +69,29 @@ class Target:
         raise NotApplicableError(reason=f"it has no class for {auto_class}")
 
 
-def plugin_target(runtime: Runtime, model_type: str) -> Target:
-    """Import the classes of a plugin's architecture. Depth: classes.
+def plugin_target(runtime: Runtime, name: str) -> Target:
+    """Import the classes of a plugin's architecture, by model type or claimed class name. Depth: classes.
 
     Raises:
-        LookupError: no plugin declares the model type.
+        LookupError: no plugin declares it.
         ConflictError, PluginError: as for any look-up.
     """
     # Here, because it imports torch, and reading a declaration must not.
     from autoreg.conformance.footprint import watched
 
-    choice = runtime.types.choose(model_type)
+    choice = _choice(runtime, name)
     with watched(choice.offer.module.partition(".")[0] if choice.offer else "") as watch:
         target = _plugin_target(runtime, choice)
     return replace(target, import_effects=watch.found, registrations=watch.registered)
 
 
+def _choice(runtime: Runtime, name: str) -> Choice:
+    return (runtime.claims if name in runtime.claims else runtime.types).choose(name)
+
+
 def _plugin_target(runtime: Runtime, choice: Choice) -> Target:
     architecture = runtime.resolved(choice)
-    model_type, offer = choice.name, choice.offer
+    model_type, offer = architecture.model_type, choice.offer
     assert offer is not None  # else `declaration` has raised
     named = architecture.conformance
     hints = Hints() if named is None else named.load_object()
@@ -90,18 +102,16 @@ def _plugin_target(runtime: Runtime, choice: Choice) -> Target:
     for auto_class, reference in _models(architecture):
         loaded = _load(runtime, model_type, reference)
         models[loaded] = (*models.get(loaded, ()), auto_class)
-    if architecture.config is None:
-        problem = "a claim without a config class has no architecture of its own to check"
-        raise DeclarationError(field="config", value=None, problem=problem)
     return Target(
         model_type=model_type,
         owner=offer.owner,
-        config_class=_load(runtime, model_type, architecture.config),
+        config_class=runtime.bridge.classes.claimed_config_class(architecture),
         models=models,
         processing=dict(_processing(runtime, architecture)),
         hints=hints,
         architecture=architecture,
         offer=offer,
+        claim=choice.name if architecture.architectures else "",
     )
 
 
@@ -198,7 +208,7 @@ def look_up(runtime: Runtime, name: str, *, native: bool = False) -> None:
         if name not in natives.model_types():
             raise runtime.unknown(name)
         return
-    choice = runtime.types.choose(name)
+    choice = _choice(runtime, name)
     if choice.conflict is not None:
         raise choice.conflict.again()
     if choice.offer is None:
@@ -214,7 +224,7 @@ def from_name(name: str, *, native: bool = False) -> Target:
     What a worker is given, as `functools.partial(from_name, "retnet")`. Depth: classes.
 
     Args:
-        name: the model type.
+        name: the model type, or a class name that a plugin claims.
         native: it is one of transformers' own, whoever else claims it.
 
     Raises:

@@ -187,7 +187,7 @@ class _Introduction:
     @classmethod
     def of(cls, target: Target) -> _Introduction:
         return cls(
-            model_type=target.model_type,
+            model_type=target.name,
             owner=target.owner,
             classes=tuple(model.__name__ for model in target.models),
             expected_failures=dict(target.hints.expected_failures),

@@ -49,8 +49,12 @@ def _rebuilt(subject: Subject, state: Mapping[str, torch.Tensor], *, seed: int =
 
 
 def _garbage(named: Mapping[str, torch.Tensor]) -> list[str]:
-    """Return the names of parameters with memory that nobody wrote, which reads as NaN here."""
-    return sorted(name for name, each in named.items() if each.is_floating_point() and each.isnan().any())
+    """Return the names of parameters without memory, or with memory that nobody wrote, which reads as NaN here."""
+    return sorted(name for name, each in named.items() if _unwritten(each))
+
+
+def _unwritten(tensor: torch.Tensor) -> bool:
+    return tensor.is_meta or (tensor.is_floating_point() and bool(tensor.isnan().any()))
 
 
 @check("weights.structure", level="loads")
@@ -250,7 +254,7 @@ def ignored_missing(subject: Subject) -> None:
     hidden = dict(model.named_parameters()).keys() - set(map(str, report["missing_keys"])) - tied
     other, _ = _rebuilt(subject, {}, seed=2)
     known, again = tensors(model), tensors(other)
-    drawn = [name for name in sorted(hidden) if not torch.equal(known[name], again[name])]
+    drawn = [name for name in sorted(hidden) if known[name].is_meta or not torch.equal(known[name], again[name])]
     subject.require(
         not drawn,
         "`_keys_to_ignore_on_load_missing` hides a parameter that is drawn at random when the checkpoint lacks it",

@@ -315,13 +315,21 @@ def _sample(field: str, tool: Any) -> Mapping[str, Any]:
     if field == "image_processor":
         found = tool(images=torch.randint(0, 256, (3, 48, 64), generator=generator, dtype=torch.uint8))
     elif field == "feature_extractor":
-        rate = getattr(tool, "sampling_rate", 16000)
-        found = tool(torch.randn(rate, generator=generator).numpy(), sampling_rate=rate)
+        found = _extracted(tool, generator)
     elif field == "video_processor":
         found = tool(videos=torch.randint(0, 256, (4, 3, 48, 64), generator=generator, dtype=torch.uint8))
     else:
         found = {}
     return found
+
+
+def _extracted(tool: Any, generator: torch.Generator) -> Mapping[str, Any]:
+    """Return the features of a second of noise, or of a long series if it has no second: time series have no rate."""
+    parameters = inspect.signature(tool).parameters.values()
+    if not any(each.name == "sampling_rate" or each.kind is each.VAR_KEYWORD for each in parameters):
+        return tool(torch.randn(16000, generator=generator).numpy())  # type: ignore[no-any-return]
+    rate = getattr(tool, "sampling_rate", 16000)
+    return tool(torch.randn(rate, generator=generator).numpy(), sampling_rate=rate)  # type: ignore[no-any-return]
 
 
 def _fitting(subject: Subject, tokenizer: Any) -> Any:

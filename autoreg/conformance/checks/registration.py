@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import importlib
+import inspect
 import json
 import re
 import subprocess
@@ -207,13 +208,8 @@ def auto_classes(subject: Subject) -> None:
     target = subject.target
     undo = runtime.activate()
     try:
-        made = transformers.AutoConfig.for_model(target.model_type)
-        subject.require(
-            type(made) is target.config_class,
-            f"`AutoConfig.for_model({target.model_type!r})` gives another class",
-            compared="what AutoConfig makes of the model type with the declared config class",
-            found=f"{type(made)!r} and {target.config_class!r}",
-        )
+        if not target.claim:
+            _gives_config(subject)
         for model_class, names in target.models.items():
             for name in names:
                 _gives(subject, name, model_class)
@@ -349,19 +345,32 @@ def hints(subject: Subject) -> None:
     """
     given = subject.hints
     subject.need(subject.target.architecture is not None, "it is one of transformers' own, and has no hints")
+    fields = set(_paths(subject.config_class()))
     known = {
         "capabilities": (given.capabilities, set(NAMES)),
         "processing": (given.processing, set(subject.target.processing)),
-        "config": (given.config, set(_paths(subject.config_class()))),
-        "field_values": (given.field_values, set(_paths(subject.config_class()))),
+        "config": (given.config, fields),
+        "field_values": (given.field_values, fields),
     }
     for hint, (names, allowed) in known.items():
         unknown = [name for name in names if name not in allowed]
+        if allowed is fields:
+            unknown = [name for name in unknown if not _mentioned(subject, name)]
         subject.require(
             not unknown,
             f"`Hints.{hint}` names {', '.join(map(repr, unknown))}, which does not exist",
             compared=f"`Hints.{hint}` with {', '.join(sorted(allowed))}",
         )
+
+
+def _mentioned(subject: Subject, path: str) -> bool:
+    """Say whether the source of the config or of a model names the field.
+
+    A config with an `__init__` of its own keeps whatever it is given, and its models may need more than it names.
+    """
+    field = re.compile(rf"\b{re.escape(path.partition('.')[0])}\b")
+    modules = {each.__module__ for each in (subject.config_class, *subject.target.models)}
+    return any(field.search(inspect.getsource(sys.modules[name])) for name in modules)
 
 
 # --- what the checks share -------------------------------------------------------------------------
@@ -388,6 +397,17 @@ def _other_plugins(subject: Subject) -> Iterator[tuple[str, str]]:
             yield from ((reference.name, offer.owner) for _, reference in declared.architecture.references())
 
 
+def _gives_config(subject: Subject) -> None:
+    target = subject.target
+    made = transformers.AutoConfig.for_model(target.model_type)
+    subject.require(
+        type(made) is target.config_class,
+        f"`AutoConfig.for_model({target.model_type!r})` gives another class",
+        compared="what AutoConfig makes of the model type with the declared config class",
+        found=f"{type(made)!r} and {target.config_class!r}",
+    )
+
+
 def _gives(subject: Subject, name: str, model_class: type) -> None:
     if ":" in name:  # an Auto class of another package
         return
@@ -396,7 +416,7 @@ def _gives(subject: Subject, name: str, model_class: type) -> None:
     if not _builds(model_class, config):
         subject.note(f"{model_class.__name__} was not asked for: it cannot be built from the base model's tiny config")
         return
-    for package in (transformers, autoreg):
+    for package in (autoreg,) if subject.target.claim else (transformers, autoreg):
         auto_class = getattr(package, name)
         with torch.device("meta"), subject.raising(f"`{package.__name__}.{name}.from_config` fails"):
             made = auto_class.from_config(copy.deepcopy(config))

@@ -522,9 +522,11 @@ def auto(subject: Subject) -> None:
     # transformers' AutoBackbone asks the hub about every name, and refuses a folder.
     subject.need(names, "it is registered under AutoBackbone only, which loads no local folder")
     model, folder = _saved(subject)
+    # transformers knows model types alone, and a claimed checkpoint has one of its own.
+    default = "autoreg" if subject.target.claim else "transformers"
     for name in names:
         module, _, attribute = name.rpartition(":")
-        auto_class = getattr(import_module(module or "transformers"), attribute)
+        auto_class = getattr(import_module(module or default), attribute)
         with subject.raising(f"{attribute}.from_pretrained fails"):
             loaded = auto_class.from_pretrained(folder)
         subject.require(

@@ -63,6 +63,33 @@ TWINS: tuple[Twin, ...] = (
         ),
     ),
     Twin(
+        name="processing-series-extractor-setting-lost",
+        defect="A feature extractor of time series, which knows no sampling rate, drops what it scales by.",
+        check="processing.roundtrip",
+        message="feature extractor differs after saving and loading",
+        patches=(
+            (
+                "extraction.py",
+                "",
+                "import time\n\n"
+                "from transformers import SequenceFeatureExtractor\n\n\n"
+                "class TidySeriesExtractor(SequenceFeatureExtractor):\n"
+                "    def __init__(self, feature_size=1, sampling_rate=1, padding_value=0.0, scale=None, **kwargs):\n"
+                "        super().__init__(feature_size, sampling_rate, padding_value, **kwargs)\n"
+                "        self.scale = scale or time.perf_counter_ns()\n\n"
+                "    def __call__(self, series):\n"
+                "        return {'past_values': series * self.scale}\n\n"
+                "    def to_dict(self):\n"
+                "        return {key: value for key, value in super().to_dict().items() if key != 'scale'}\n",
+            ),
+            (
+                "plugin.py",
+                "        tokenizer=",
+                '        feature_extractor=f"{__package__}.extraction:TidySeriesExtractor",\n        tokenizer=',
+            ),
+        ),
+    ),
+    Twin(
         name="processing-decoding",
         defect="Bytes are decoded one by one, which breaks letters of several bytes.",
         check="processing.decoding",

@@ -16,6 +16,12 @@ _HEAD = (
     "        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)\n        self.post_init()\n"
 )
 _SCORE = "        self.score = nn.Linear(config.hidden_size, config.num_labels, bias=False)\n        self.post_init()\n"
+_FORGETFUL_TIES = """
+    def tie_weights(self, missing_keys=None, **options):
+        super().tie_weights(missing_keys=missing_keys, **options)
+        if missing_keys:
+            self.score = self.score.to("meta")
+"""
 _CLASSIFIER = '    """Tidy with a classifier on the last real token."""\n'
 
 
@@ -351,6 +357,14 @@ TWINS: tuple[Twin, ...] = (
         on="TidyModel",
         message=r"left uninitialised by `from_pretrained`\n.*norm\.weight",
         patches=(("modeling.py", _NORM_INIT, ""),),
+    ),
+    Twin(
+        name="weights-left-on-meta",
+        defect="`tie_weights` puts the head back on the meta device where a checkpoint lacks it.",
+        check="weights.missing",
+        on="TidyForSequenceClassification",
+        message=r"left uninitialised by `from_pretrained`\n.*score\.weight",
+        patches=(("modeling.py", _SCORE, f"{_SCORE}{_FORGETFUL_TIES}"),),
     ),
     Twin(
         name="weights-initialised-after-post-init",

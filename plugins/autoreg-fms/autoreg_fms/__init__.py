@@ -1,0 +1,1 @@
+"""The Hugging Face adapters of IBM's Foundation Model Stack, declared to autoreg; there is no model code here."""
