@@ -14,7 +14,7 @@ import pytest
 import autoreg
 from autoreg import hosts
 from autoreg.runtime import Runtime
-from tests.plugin_maker import REPOSITORY, Plugin, write_checkpoint
+from tests.plugin_maker import REPOSITORY, Plugin, in_new_process, write_checkpoint, write_plugin
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -55,6 +55,22 @@ def test_the_host_finds_config_and_class(
     call()  # hosts load their plugins again in some processes
 
 
+def test_a_host_that_imported_transformers_long_before_finds_the_class(tmp_path: Path) -> None:
+    """A module that has held `transformers` since before the library ran its `__init__` again finds plugins too."""
+    write_plugin(tmp_path)
+    script = """
+    import importlib, json, sys
+    import transformers
+    importlib.import_module("transformers.processing_utils")  # `import` would bind the name again
+    from autoreg import hosts
+    latest = sys.modules["transformers"]
+    before = hasattr(transformers, "ZigzagModel")
+    hosts.vllm()
+    print(json.dumps([latest is transformers, before, transformers.ZigzagModel is latest.ZigzagModel]))
+    """
+    assert in_new_process(script, path=[tmp_path]) == [False, False, True]
+
+
 @pytest.mark.parametrize("call", GROUPS.values(), ids=list(GROUPS))
 def test_nothing_is_raised(call: Callable[[], None], monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
     """Where autoreg cannot be used the host starts all the same, and its log says why."""
@@ -68,13 +84,12 @@ def test_nothing_is_raised(call: Callable[[], None], monkeypatch: pytest.MonkeyP
 
 def test_vllms_own_loader_calls_it(make_plugin: MakePlugin, isolated: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     """The loader of the installed vLLM finds the entry point by its group and calls it."""
-    import transformers
-
     plugins = pytest.importorskip("vllm.plugins", reason="vLLM is not installed")
     monkeypatch.setenv("VLLM_PLUGINS", "autoreg")
     monkeypatch.setattr(plugins, "plugins_loaded", False)
     plugin = make_plugin()
     plugins.load_general_plugins()
+    transformers: Any = importlib.import_module("transformers")  # the host may have had it run its `__init__` again
     assert transformers.ZigzagModel is plugin.cls("modeling:Model")
 
 
@@ -82,11 +97,10 @@ def test_sglangs_own_loader_calls_it(
     make_plugin: MakePlugin, isolated: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The loader of the installed SGLang finds the entry point by its group and calls it."""
-    import transformers
-
     plugins = pytest.importorskip("sglang.srt.plugins", reason="SGLang is not installed")
     monkeypatch.setenv("SGLANG_PLUGINS", "autoreg")
     monkeypatch.setattr(plugins, "_plugins_loaded", False)
     plugin = make_plugin()
     plugins.load_plugins()
+    transformers: Any = importlib.import_module("transformers")  # the host may have had it run its `__init__` again
     assert transformers.ZigzagModel is plugin.cls("modeling:Model")
