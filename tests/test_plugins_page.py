@@ -36,11 +36,19 @@ def test_a_red_cell_is_open_until_the_table_explains_it() -> None:
 def test_the_page_counts_by_level_and_names_what_is_not_green() -> None:
     """Each architecture has a row with its counts; what is red or expected is listed with its cause."""
     passed = {**CELL, "level": "runs", "verdict": "passed", "reason": ""}
-    expected = {**CELL, "check": "config.copies", "verdict": "expected failure", "reason": "transformers: known"}
+    expected = {
+        **CELL,
+        "check": "config.copies",
+        "verdict": "expected failure",
+        "reason": "transformers: known (Two configs differ)",
+    }
     facts = {"owner": "autoreg-zigzag 1.0", "versions": {"autoreg": "0.1", "torch": "2.13.0"}, "seconds": 3.2}
     report = {**facts, "name": "zigzag", "classes": ["ZigzagModel"], "cells": [FAILED, passed, expected]}
     text = page([report])
     assert "| `zigzag` | autoreg-zigzag 1.0 | 1 | 1 **red**, 1 expected | 1 passed | none | 3 |" in text
     assert "2 cells: 1 a defect of transformers, 1 not yet looked into." in text
-    assert "| autoreg-zigzag 1.0 | transformers: known | 1 | `config.copies` | `ZigzagModel` |" in text
+    assert (
+        "| autoreg-zigzag 1.0 | transformers: known | Two configs differ | 1 | `config.copies` | `ZigzagModel` |"
+        in text
+    )
     assert "Run with torch 2.13.0." in text

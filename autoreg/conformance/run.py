@@ -107,13 +107,14 @@ def run(
     """
     start = time.perf_counter()
     with ExitStack() as workers:
-        first = workers.enter_context(Worker(make_target, checks=checks, seed=seed))
+        lost: dict[str, str] = {}
+        first = workers.enter_context(Worker(make_target, checks=checks, seed=seed, lost=lost))
         strange = [name for name in selection.classes if name and name not in first.classes]
         if strange:
             raise LookupError(f"{first.model_type} has no class {strange[0]!r}, only {', '.join(first.classes)}")
         todo = [Job(check=None, subject=name) for name in selection.classes or first.classes if name]
         todo += jobs(checks, first.classes, selection)
-        more = (Worker(make_target, checks=checks, seed=seed) for _ in range(min(processes, len(todo)) - 1))
+        more = (Worker(make_target, checks=checks, seed=seed, lost=lost) for _ in range(min(processes, len(todo)) - 1))
         answers = _answers([first, *map(workers.enter_context, more)], todo, progress)
     return _report(first, answers, checks, selection, seconds=time.perf_counter() - start, seed=seed)
 

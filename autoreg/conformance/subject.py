@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -40,6 +40,7 @@ class Subject:
         seed: what every random number is drawn from.
         derivation: what was derived before; None to derive it when it is first asked for.
         base: the subject of the base model, whose config this class starts from.
+        deriving: told the name of the class when its derivation begins, and nothing when it ends.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Subject:
         seed: int = 0,
         derivation: Derivation | None = None,
         base: Subject | None = None,
+        deriving: Callable[[str], None] = lambda name: None,
     ) -> None:
         self.target = target
         self.hints = target.hints
@@ -61,13 +63,25 @@ class Subject:
         self.notes: list[str] = []
         self._model_class = model_class
         self._base = base
+        self._deriving = deriving
         self._known = _Known(derivation=derivation)
 
     def again(self, scratch: Path) -> Subject:
         """Return a subject for another check of the same class, which shares what is known of the class."""
         made = Subject(self.target, self._model_class, scratch=scratch, seed=self.seed, base=self._base)
+        made._deriving = self._deriving
         made._known = self._known
         return made
+
+    def give_up(self, reason: str) -> None:
+        """Take it that nothing can be derived for the class."""
+        problem = DerivationError(
+            subject=self.model_class.__name__,
+            tried="it was tried once",
+            problem=reason,
+            advice="Give the fields that make it small as hints: `config` of `conformance` hints.",
+        )
+        self._known.derivation = self._known.derivation or problem
 
     # --- what is looked at ---------------------------------------------------------------------------
 
@@ -109,14 +123,18 @@ class Subject:
         if self._base is not None:
             with suppress(DerivationError):  # the head may derive where the base model does not
                 start = self._base.derivation
-        return derive(
-            self.model_class,
-            config_class=self.config_class,
-            auto_classes=self.auto_classes,
-            config_hints=self.hints.config,
-            input_hints=self.hints.inputs,
-            start=start,
-        )
+        self._deriving(self.model_class.__name__)
+        try:
+            return derive(
+                self.model_class,
+                config_class=self.config_class,
+                auto_classes=self.auto_classes,
+                config_hints=self.hints.config,
+                input_hints=self.hints.inputs,
+                start=start,
+            )
+        finally:
+            self._deriving("")
 
     @cached_property
     def parameters(self) -> tuple[str, ...]:

@@ -52,14 +52,22 @@ _LEAK_CHANGE = "Set no global state in a model: use context managers, or pass dt
 class Room:
     """What the child knows: the target, and what it has derived so far.
 
+    Args:
+        target: the architecture.
+        seed: what every random number is drawn from.
+        deriving: told which class is being derived, and when it is done.
+
     Attributes:
+        lost: classes over whose derivation a child was lost, and how: nobody tries again.
         tainted: the last check left global state changed, so this process is no place for another one.
     """
 
-    def __init__(self, target: Target, seed: int) -> None:
+    def __init__(self, target: Target, seed: int, *, deriving: Callable[[str], None]) -> None:
         self.target = target
         self.seed = seed
+        self.lost: Mapping[str, str] = {}
         self.tainted = False
+        self._deriving = deriving
         self._subjects: dict[type | None, Subject] = {}
 
     def subject(self, name: str, scratch: Path) -> Subject:
@@ -69,8 +77,11 @@ class Room:
         for each in (first, model_class):  # the base model first: the others start from its config
             if each not in self._subjects:
                 base = None if each is first else self._subjects[first]
-                made = Subject(self.target, each, scratch=scratch, seed=self.seed, base=base)
-                self._subjects[each] = made
+                self._subjects[each] = Subject(
+                    self.target, each, scratch=scratch, seed=self.seed, base=base, deriving=self._deriving
+                )
+            if each is not None and each.__name__ in self.lost:
+                self._subjects[each].give_up(self.lost[each.__name__])
         return self._subjects[model_class].again(scratch)
 
     def describe(self, name: str, scratch: Path) -> ClassFacts:
@@ -205,11 +216,16 @@ def _serve(
     seed: int,
     output: IO[bytes],
     folder: Path,
+    deriving: Any,
 ) -> None:
     guard.prepare(output)
+
+    def tell(name: str) -> None:
+        deriving.value = name.encode()[: len(deriving) - 1]
+
     try:
         with guard.captured():
-            room = Room(make_target(), seed)
+            room = Room(make_target(), seed, deriving=tell)
     except BaseException as error:  # whatever the plugin does at import is sent home
         connection.send(error if isinstance(error, AutoregError) else _told(error))
         return
@@ -218,7 +234,7 @@ def _serve(
     scratch = folder / str(os.getpid())
     gc.freeze()  # what was imported stays: a collection then looks at the models of one class alone
     last = ""
-    for check, name in iter(connection.recv, None):
+    for check, name, room.lost in iter(connection.recv, None):
         if name != last:
             gc.collect()
             last = name
@@ -244,16 +260,26 @@ class Worker:
         make_target: imports the architecture, in the child.
         checks: what it can be asked to run; inherited, since a check need not pickle.
         seed: what every random number is drawn from.
+        lost: the classes that cannot be derived, and why; written to where a child is lost over one. Workers that
+            share it do not try again what another one has tried.
 
     Raises:
         AutoregError: the architecture's own error on import.
         RuntimeError: with the traceback of any other.
     """
 
-    def __init__(self, make_target: Callable[[], Target], *, checks: Sequence[Check], seed: int = 0) -> None:
+    def __init__(
+        self,
+        make_target: Callable[[], Target],
+        *,
+        checks: Sequence[Check],
+        seed: int = 0,
+        lost: dict[str, str] | None = None,
+    ) -> None:
         self._make_target = make_target
         self._checks = checks
         self._seed = seed
+        self.lost = {} if lost is None else lost
         # The parent's to remove: the child may be killed at any time.
         self._folder = tempfile.TemporaryDirectory(prefix="autoreg-check-", ignore_cleanup_errors=True)
         self.job: Job | None = None
@@ -265,10 +291,16 @@ class Worker:
         context = multiprocessing.get_context("fork")
         self.connection, theirs = context.Pipe()
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the worker
+        self._deriving = context.RawArray("c", 256)  # memory that outlives the child: what it was doing when it died
         self._process = context.Process(
             target=_serve,
             args=(theirs, self._make_target, self._checks),
-            kwargs={"seed": self._seed, "output": self._output, "folder": Path(self._folder.name)},
+            kwargs={
+                "seed": self._seed,
+                "output": self._output,
+                "folder": Path(self._folder.name),
+                "deriving": self._deriving,
+            },
             daemon=True,
         )
         self._process.start()
@@ -287,7 +319,7 @@ class Worker:
     def send(self, job: Job) -> None:
         """Begin a job; `receive` returns what comes of it."""
         self.job, self._since = job, time.perf_counter()
-        self.connection.send((job.check.id if job.check else "", job.subject))
+        self.connection.send((job.check.id if job.check else "", job.subject, dict(self.lost)))
 
     @property
     def overdue(self) -> bool:
@@ -309,9 +341,11 @@ class Worker:
         except EOFError:
             self._process.join()
             ending = f"the process ended ({self._ending()})"
-        said = self._said()
+        said, deriving = self._said(), self._deriving.value.decode(errors="replace")
         self._restart()
-        return _lost(job, ending, said)
+        if deriving:
+            self.lost[deriving] = ending
+        return _lost(job, f"{UNDERIVED}: {ending}" if deriving else f"The check did not finish: {ending}", said)
 
     def _restart(self) -> None:
         self._end()
@@ -349,9 +383,9 @@ class Worker:
         self.close()
 
 
-def _lost(job: Job, ending: str, said: str) -> Outcome | ClassFacts:
+def _lost(job: Job, reason: str, said: str) -> Outcome | ClassFacts:
     if job.check is None:
-        return ClassFacts(name=job.subject, problem=f"Deriving it failed: {ending}.")
+        return ClassFacts(name=job.subject, problem=f"{reason}.")
     check = job.check
     return Outcome(
         check=check.id,
@@ -359,6 +393,6 @@ def _lost(job: Job, ending: str, said: str) -> Outcome | ClassFacts:
         cost=check.cost,
         subject=job.subject,
         verdict="error",
-        reason=f"The check did not finish: {ending}.",
+        reason=f"{reason}.",
         output=said,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import re
 import resource
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -73,7 +74,12 @@ def _red(outcome: Outcome) -> dict[str, str]:
     return {
         "check": outcome.check,
         "verdict": outcome.verdict,
-        "reason": outcome.reason[:600],
-        "difference": outcome.difference[:300],
+        "reason": _portable(outcome.reason)[:600],
+        "difference": _portable(outcome.difference)[:300],
         "where": outcome.where.partition(" (")[0],
     }
+
+
+def _portable(text: str) -> str:
+    """Return the text with the files of packages named from their package on: where they lie is this machine's."""
+    return re.sub(r"[^\s('\"]*/site-packages/", "", text)

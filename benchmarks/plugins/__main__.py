@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -57,7 +58,7 @@ def _check(name: str, *, processes: int, slow: bool) -> dict[str, Any]:
         if not out.exists():
             raise RuntimeError(f"{name} could not be checked:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
         report = json.loads(out.read_text(encoding="utf-8"))
-    cells = [{key: outcome[key] for key in _KEPT} for outcome in report["outcomes"]]
+    cells = [{key: _anywhere(outcome[key]) for key in _KEPT} for outcome in report["outcomes"]]
     return {
         "name": name,
         "owner": report["owner"],
@@ -66,6 +67,11 @@ def _check(name: str, *, processes: int, slow: bool) -> dict[str, Any]:
         "seconds": report["seconds"],
         "cells": [cell for cell in cells if cell["verdict"] != "not applicable"],
     }
+
+
+def _anywhere(text: str) -> str:
+    """Return the text without the folder that this machine's packages are in."""
+    return re.sub(r"[^\s(]*/site-packages/", "", text)
 
 
 def _run(options: argparse.Namespace, before: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.plugins.triage import KINDS, Cause, cause
+from benchmarks.plugins.triage import KINDS, Cause, cause, evidence
 
 __all__ = ["PAGE", "page"]
 
@@ -58,11 +58,13 @@ def _counts(cells: Sequence[Mapping[str, Any]]) -> str:
 
 def _triage(reports: Sequence[Report]) -> list[str]:
     groups: dict[tuple[str, Cause], list[tuple[str, str]]] = defaultdict(list)
+    examples: dict[tuple[str, Cause], str] = {}
     for report in reports:
         for cell in report["cells"]:
             if cell["verdict"] in (*_RED, "expected failure"):
                 key = (report["owner"], cause(report["name"], cell))
                 groups[key].append((cell["check"], cell["subject"] or report["name"]))
+                examples.setdefault(key, evidence(cell))
     kinds = Counter(found.kind for (_, found), cells in groups.items() for _ in cells)
     told = ", ".join(f"{kinds[kind]} {text}" for kind, text in KINDS.items() if kinds[kind])
     lines = ["## What is not green", "", f"{sum(kinds.values())} cells: {told or 'none'}."]
@@ -70,12 +72,16 @@ def _triage(reports: Sequence[Report]) -> list[str]:
         found = {key: cells for key, cells in sorted(groups.items(), key=_order) if key[1].kind == kind}
         if found:
             lines += ["", f"### {title[0].upper()}{title[1:]}", ""]
-            lines += ["| plugin | why | cells | checks | classes |", "| --- | --- | ---: | --- | --- |"]
-            lines += [
-                f"| {owner} | {_cell(each.why)} | {len(cells)} | {_named(cells, 0)} | {_named(cells, 1)} |"
-                for (owner, each), cells in found.items()
-            ]
+            columns = ("plugin", "why", "for example", "cells", "checks", "classes")
+            lines += [f"| {' | '.join(columns)} |", "| --- | --- | --- | ---: | --- | --- |"]
+            lines += [_row(key, cells, example=examples[key]) for key, cells in found.items()]
     return lines
+
+
+def _row(key: tuple[str, Cause], cells: Sequence[tuple[str, str]], *, example: str) -> str:
+    owner, found = key
+    texts = (owner, _cell(found.why), _cell(example), str(len(cells)), _named(cells, 0), _named(cells, 1))
+    return f"| {' | '.join(texts)} |"
 
 
 def _order(item: tuple[tuple[str, Cause], list[tuple[str, str]]]) -> tuple[str, int, str]:

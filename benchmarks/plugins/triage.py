@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-__all__ = ["KINDS", "KNOWN", "Cause", "Known", "cause"]
+__all__ = ["KINDS", "KNOWN", "Cause", "Known", "cause", "evidence"]
 
 Kind: TypeAlias = Literal["package", "transformers", "suite", "capability", "open"]
 
@@ -70,4 +70,13 @@ def cause(name: str, cell: Mapping[str, Any], known: Sequence[Known] = KNOWN) ->
     if not colon or " " in blamed.strip():
         return Cause("open", cell["reason"])
     kind: Kind = blamed if blamed in ("transformers", "suite", "capability") else "package"  # type: ignore[assignment]
-    return Cause(kind, cell["reason"])
+    # The suite puts the failure itself in brackets behind the given reason: one cause has many of them.
+    return Cause(kind, cell["reason"].partition(" (")[0])
+
+
+def evidence(cell: Mapping[str, Any], *, longest: int = 140) -> str:
+    """Return what the suite saw: the failure itself, and the first difference where there is one."""
+    expected = cell["verdict"] == "expected failure"
+    failure = cell["reason"].partition(" (")[2].removesuffix(")") if expected else cell["reason"]
+    text = f"{failure}: {cell['difference']}" if cell["difference"] else failure
+    return text if len(text) <= longest else f"{text[:longest]}…"

@@ -219,6 +219,49 @@ def test_placeholders() -> None:
     assert long.shape[1] - short.shape[1] == 6
 
 
+def test_codes_are_no_ids() -> None:
+    """A text just long enough to pass for codes is not taken for them: any length runs."""
+    found = derived("DiaModel")
+    for length in (1, 5):
+        inputs = found.make_inputs(length=length)
+        assert inputs["decoder_input_ids"].shape == (2, length, found.config.decoder_config.num_channels)
+        run(found, inputs)
+
+
+@pytest.mark.parametrize(
+    ("name", "other", "kept"),
+    [
+        ("SeamlessM4TModel", "input_features", "input_ids"),
+        ("XcodecModel", "audio_codes", "input_values"),
+        ("Kosmos2Model", "image_embeds", "pixel_values"),
+    ],
+)
+def test_no_argument_takes_the_place_of_another(name: str, other: str, kept: str) -> None:
+    """Of two arguments of which a model reads one, the main one is given."""
+    inputs = derived(name).make_inputs()
+    assert kept in inputs
+    assert other not in inputs
+
+
+def test_places_of_an_image() -> None:
+    """A mask of the places where the image comes has as many ones as the image has features."""
+    found = derived("Kosmos2Model")
+    inputs = found.make_inputs(batch_size=1)
+    assert inputs["image_embeds_position_mask"].sum() == found.config.latent_query_num < inputs["input_ids"].numel()
+    run(found, inputs)
+
+
+def test_grids_of_images_that_are_to_be_made() -> None:
+    """Each row says how many grids are its own: that of its image, and that of one to be made."""
+    found = derived("GlmImageModel")
+    inputs = found.make_inputs(batch_size=3)
+    assert inputs["images_per_sample"].tolist() == [2, 2, 2]
+    assert len(inputs["image_grid_thw"]) == 6
+    run(found, found.make_inputs(batch_size=1))
+    # What an image becomes are codes, and those are none of the special ids.
+    assert found.config.vq_config.num_embeddings <= found.config.image_start_token_id
+
+
 def test_retnet() -> None:
     """The plugin's own model is derived at the first attempt."""
     found = derive(RetNetForCausalLM)

@@ -58,6 +58,20 @@ VARIANTS = (
             ),
         ),
     ),
+    Twin(
+        name="small-difference",
+        defect="An output is a small difference of two large ones: in half precision it is mostly rounding.",
+        check="beyond.half-precision",
+        message="",
+        patches=(("modeling.py", _OUTPUT, "attentions=(self.norm(hidden_states) - self.norm(hidden_states + 1e-3),)"),),
+    ),
+    Twin(
+        name="empty-codebook",
+        defect="All outputs come out of a table that a checkpoint alone fills.",
+        check="training.dropout",
+        message="do not depend on what it is given",
+        patches=(("modeling.py", "last_hidden_state=hidden_states,", "last_hidden_state=hidden_states * 0.0,"),),
+    ),
 )
 
 

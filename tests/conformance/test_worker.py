@@ -18,7 +18,7 @@ from autoreg.conformance.outcome import ClassFacts, Outcome
 from autoreg.conformance.subject import Subject
 from autoreg.conformance.worker import Job, Worker
 from autoreg.errors import NotApplicableError
-from tests.conformance.twins import install, target_of
+from tests.conformance.twins import Twin, install, target_of
 
 
 def named(function: Callable[[Subject], None], **details: object) -> Check:
@@ -218,3 +218,32 @@ def test_an_architecture_that_ends_the_process_on_import(tmp_path: Path) -> None
     (site / "tidy_plugin" / "modeling.py").write_text("import os\nos._exit(7)\n")
     with pytest.raises(RuntimeError, match=r"importing the architecture ended the process \(exit code 7\)"):
         Worker(target_of(site), checks=CHECKS)
+
+
+_SAYS = '"""Run the stack over ids or embeddings."""'
+SLOW = Twin(
+    name="worker-slow",
+    defect="nothing can be derived in the time that there is",
+    check="forward.deterministic",
+    message="",
+    patches=(("modeling.py", _SAYS, f"{_SAYS}\n        __import__('time').sleep(5)"),),
+)
+
+
+def test_a_class_that_is_too_slow_to_derive_is_tried_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every later check of it, in another worker too, has the same outcome at once; one that needs no model runs."""
+    monkeypatch.setattr(worker_module, "LIMITS", {"fast": 2.0, "slow": 2.0})
+    reason = "Nothing could be derived: it took longer than 2 seconds"
+    lost: dict[str, str] = {}
+    target = target_of(install(tmp_path, SLOW))
+    with Worker(target, checks=CHECKS, lost=lost) as first, Worker(target, checks=CHECKS, lost=lost) as second:
+        assert outcome(first, "raises").reason.rstrip(".") == reason
+        assert list(lost) == ["TidyModel"]
+        start = time.perf_counter()
+        again = [outcome(each, "raises") for each in (first, second)]
+        assert time.perf_counter() - start < 2  # one derivation alone takes that long
+        assert [(each.verdict, each.reason.rstrip(".")) for each in again] == [("error", reason)] * 2
+        assert outcome(first, "passes").verdict == "passed"
+        facts = second.run(Job(check=None, subject="TidyModel"))
+        assert isinstance(facts, ClassFacts)
+        assert "took longer than 2 seconds" in facts.problem

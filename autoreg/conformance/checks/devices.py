@@ -56,9 +56,13 @@ def _divided(model: torch.nn.Module, units: list[str], cut: int) -> dict[str, st
     own = [name for name, _ in (*model.named_parameters(recurse=False), *model.named_buffers(recurse=False))]
     places = {name: "cpu" if index < cut else "disk" for index, name in enumerate(units)} | dict.fromkeys(own, "cpu")
     first: dict[int, str] = {}
+    ties: list[tuple[str, str]] = []
     for name, parameter in model.named_parameters(remove_duplicate=False):
         unit = next(each for each in places if name == each or name.startswith(f"{each}."))
-        places[unit] = places[first.setdefault(id(parameter), unit)]
+        ties.append((unit, first.setdefault(id(parameter), unit)))
+    # A head may be tied to the embeddings by its weight, and to a parameter beside it by its bias.
+    while apart := [pair for pair in ties if places[pair[0]] != places[pair[1]]]:
+        places.update({unit: "cpu" for pair in apart for unit in pair})
     return _merged(model, places)
 
 

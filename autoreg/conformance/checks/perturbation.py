@@ -143,5 +143,8 @@ def ties_switched(config: Any, *, tie: bool) -> Any:
         made = type(config).from_dict(fields)
     except (StrictDataclassError, ValueError):
         return None
-    made._attn_implementation = config._attn_implementation
+    inner = dict(configs_in(made))
+    for path, each in configs_in(config):  # setting it sets those of the nested ones too: the outermost first
+        if path in inner:
+            inner[path]._attn_implementation = each._attn_implementation
     return made

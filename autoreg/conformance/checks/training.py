@@ -628,6 +628,7 @@ def dropout(subject: Subject) -> None:
         first = _run(subject, model, inputs)
         others = (_run(subject, model, inputs, seed=seed) for seed in range(1, 5))
         differ = any(subject.differs(each, first) for each in others)
+    subject.need(differ or _follows(subject, model), "its outputs do not depend on what it is given")
     subject.need(differ or not _serves_others(model, fields), "this config builds no part that has a dropout")
     subject.require(
         differ,
@@ -635,6 +636,12 @@ def dropout(subject: Subject) -> None:
         compared="the outputs of passes in train mode with different seeds",
         found=", ".join(sorted({name for _, name in fields})),
     )
+
+
+def _follows(subject: Subject, model: Any) -> bool:
+    """Say whether other inputs give other outputs: behind a codebook that only a checkpoint fills all is the same."""
+    one, other = (_run(subject, model.eval(), _inputs(subject, seed)) for seed in (0, 1))
+    return subject.differs(other, one)
 
 
 def _with_rates(subject: Subject, config: Any, names: Sequence[str]) -> Any:

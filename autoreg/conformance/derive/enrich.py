@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from autoreg.conformance.derive import repair
 from autoreg.conformance.derive.attempts import Attempt, Bench
+from autoreg.conformance.derive.inputs.idle import idle
 from autoreg.conformance.derive.inputs.plan import optional_modalities
 from autoreg.conformance.derive.shrink import Change
 
@@ -22,6 +23,14 @@ def enrich(bench: Bench, best: Attempt, changes: Mapping[str, Change]) -> Attemp
         side.restart()
         found = repair.repair(side, best.values, changes)
         bench.count += side.count
-        if found.runs:
+        if found.runs and not _displaced(best, found):
             best = found
     return best
+
+
+def _displaced(before: Attempt, after: Attempt) -> bool:
+    """Say whether something counted before and counts for nothing now: sound in the place of the text, say."""
+    assert before.plan is not None
+    assert after.plan is not None
+    lost = idle(after.model, after.config, after.plan) & before.plan.forms.keys()
+    return bool(lost - idle(before.model, before.config, before.plan))

@@ -33,8 +33,8 @@ _PATTERNS = MappingProxyType(
         "positions": r"(max_.*position.*|n_positions|n_ctx|positions$|max_seq.*|max_(source|target|text)_.*"
         r"|max_.*len(gth)?|position_embeddings|position_encodings|max_wavelength|max_relative.*|max_pos.*"
         r"|max_duration)$",
-        "codebook": r"codebook_size$",
-        "vocabulary": r"(vocab|vocab_size.*|vocabulary|num_embeddings|codebook_size|n_tokens|entry_vocab.*|n_vocab)$",
+        "codebook": r"(codebook_size|^num_embeddings)$",
+        "vocabulary": r"(vocab|vocab_size.*|vocabulary|n_tokens|entry_vocab.*|n_vocab)$",
         "window": r"(window.*|chunk_.*|block_size|.*chunk_size|local_transformer_stride)$",
         "image": r"(image_size|img_size|image_resolution|resolution|crop_size|input_resolution|spec_size)$",
         "queries": r"(num_queries|query_tokens|num_latents|n_latents|num_proposals|object_queries|denoising"

@@ -17,8 +17,9 @@ from autoreg.conformance.derive.derivation import Derivation, Field, Recipe
 from autoreg.conformance.derive.enrich import enrich
 from autoreg.conformance.derive.evidence import last_line
 from autoreg.conformance.derive.inputs.catalogue import forms_of
+from autoreg.conformance.derive.inputs.lean import lean
 from autoreg.conformance.derive.inputs.plan import parameters_of
-from autoreg.conformance.derive.inputs.search import for_any_batch
+from autoreg.conformance.derive.inputs.search import for_any_batch, for_any_length
 from autoreg.conformance.derive.inputs.shown import shown
 from autoreg.conformance.derive.labels import labels_for
 from autoreg.conformance.derive.lighten import lighten
@@ -73,9 +74,14 @@ def derive(
 
 def _finished(bench: Bench, best: Attempt, changes: Mapping[str, Change]) -> Attempt:
     """Return what runs made light, with every input that can be had, for any batch."""
-    best = enrich(bench, lighten(bench, best, changes), changes)
+    best = lighten(bench, best, changes)
+    assert best.plan is not None
+    if bench.extra is None:  # what the author gives is right
+        best = replace(best, plan=lean(best.model, best.config, best.plan))
+    best = enrich(bench, best, changes)
     assert best.plan is not None
     plan = for_any_batch(best.model, best.config, best.plan, extra=bench.extra)
+    plan = for_any_length(best.model, best.config, plan, extra=bench.extra)
     return replace(best, plan=plan if bench.extra else shown(best.model, best.config, plan))
 
 

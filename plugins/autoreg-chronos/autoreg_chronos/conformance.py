@@ -41,7 +41,7 @@ bolt = Hints(
         "weights.ignored-missing": "chronos: `_keys_to_ignore_on_load_missing` lists the patch embeddings, so that a"
         " truncated checkpoint loads at random without a word; autoreg's own loading is strict and says so",
         "weights.missing": "transformers: the parts of T5 that `_init_weights` sets through their container modules are"
-        " not initialised for classes outside transformers (`is_custom_code`)",
+        " not initialised for classes outside transformers",
     },
 )
 

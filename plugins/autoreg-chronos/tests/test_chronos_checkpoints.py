@@ -31,35 +31,55 @@ MAKERS = {
 _LOAD = """
 import json, sys
 import autoreg, torch
-model = getattr(autoreg, sys.argv[1]).from_pretrained(sys.argv[2])
-torch.save(model.state_dict(), sys.argv[3])
-print(json.dumps(f"{type(model).__module__}:{type(model).__name__}"))
+found, names = {}, {}
+for key, head, folder in json.loads(sys.argv[1]):
+    model = getattr(autoreg, head).from_pretrained(folder)
+    names[key] = f"{type(model).__module__}:{type(model).__name__}"
+    found[key] = model.state_dict()
+torch.save(found, sys.argv[2])
+print(json.dumps(names))
 """
 
 
-@pytest.fixture(scope="module", params=MAKERS)
-def saved(request, tmp_path_factory):
-    """Return a tiny model and the folder that it saved itself to, as its package's users do."""
-    torch.manual_seed(0)
-    model = MAKERS[request.param]().eval()
-    folder = tmp_path_factory.mktemp(request.param)
-    model.save_pretrained(folder)
-    return model, folder
+@pytest.fixture(scope="module")
+def all_saved(tmp_path_factory):
+    """Return by name a tiny model and the folder that it saved itself to, as its package's users do."""
+    found = {}
+    for name, make in MAKERS.items():
+        torch.manual_seed(0)
+        model, folder = make().eval(), tmp_path_factory.mktemp(name)
+        model.save_pretrained(folder)
+        found[name] = (model, folder)
+    return found
 
 
-@pytest.mark.parametrize("head", HEADS)
-def test_a_fresh_process_loads_the_weights(saved, head: str, tmp_path: Path):
-    """In a process that imports nothing but autoreg, each Auto class gives the package's class and equal weights."""
-    model, folder = saved
-    command = [sys.executable, "-c", _LOAD, head, str(folder), str(tmp_path / "state.pt")]
+@pytest.fixture(scope="module")
+def loaded(all_saved, tmp_path_factory):
+    """Return class and weights of each, by name and head, as one process sees them that imports nothing but autoreg."""
+    jobs = [(f"{name} {head}", head, str(folder)) for name, (_, folder) in all_saved.items() for head in HEADS]
+    out = tmp_path_factory.mktemp("loaded") / "weights.pt"
+    command = [sys.executable, "-c", _LOAD, json.dumps(jobs), str(out)]
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, env={**os.environ, "HF_HUB_OFFLINE": "1"}
     )
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout.splitlines()[-1]) == f"{type(model).__module__}:{type(model).__name__}"
-    loaded = torch.load(tmp_path / "state.pt")
-    assert loaded.keys() == model.state_dict().keys()
-    assert all(torch.equal(loaded[name], tensor) for name, tensor in model.state_dict().items())
+    return json.loads(done.stdout.splitlines()[-1]), torch.load(out)
+
+
+@pytest.fixture(params=MAKERS)
+def saved(request, all_saved):
+    """Return one model and its folder."""
+    return all_saved[request.param]
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_fresh_process_loads_the_weights(all_saved, loaded, name: str, head: str):
+    """In a process that imports nothing but autoreg, each Auto class gives the package's class and equal weights."""
+    model, (names, weights) = all_saved[name][0], loaded
+    assert names[f"{name} {head}"] == f"{type(model).__module__}:{type(model).__name__}"
+    assert weights[f"{name} {head}"].keys() == model.state_dict().keys()
+    assert all(torch.equal(weights[f"{name} {head}"][key], tensor) for key, tensor in model.state_dict().items())
 
 
 def test_its_forecasts_are_the_same(saved):

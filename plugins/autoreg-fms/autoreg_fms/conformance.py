@@ -20,7 +20,9 @@ _NO_TUPLE = "ibm-fms: `return_dict=False` fails: the adapter reads its inner mod
 _NO_EMBEDS = "ibm-fms: `inputs_embeds` is in the signature and not used"
 _ON_CPU = "ibm-fms: the positions are computed from a table on the CPU"
 _OLD_CACHE = "ibm-fms: the adapter reads transformers' cache as the tuple of tensors that it once was"
-_NO_GENERATION = "ibm-fms: `generate` with its defaults fails: the adapter takes the maximum of a tensor that it was not given"
+_NO_GENERATION = (
+    "ibm-fms: `generate` with its defaults fails: the adapter takes the maximum of a tensor that it was not given"
+)
 _EQUAL = "transformers: configs are compared by the fields in the class body, and these set theirs in `__init__`"
 _EXPERTS = "ibm-fms: nothing initialises the experts of a model that is built from its config: it computes with garbage"
 _UNWRITTEN = (

@@ -44,9 +44,13 @@ REFUSED = ("hf_adapted_gpt_bigcode", "hf_adapted_granite", "hf_adapted_llama", "
 _LOAD = """
 import json, sys
 import autoreg, torch
-model = getattr(autoreg, sys.argv[1]).from_pretrained(sys.argv[2])
-torch.save(model.state_dict(), sys.argv[3])
-print(json.dumps(f"{type(model).__module__}:{type(model).__name__}"))
+found, names = {}, {}
+for key, head, folder in json.loads(sys.argv[1]):
+    model = getattr(autoreg, head).from_pretrained(folder)
+    names[key] = f"{type(model).__module__}:{type(model).__name__}"
+    found[key] = model.state_dict()
+torch.save(found, sys.argv[2])
+print(json.dumps(names))
 """
 
 
@@ -64,9 +68,24 @@ def language_head(model_type: str) -> str:
     return next(head for head in REGISTERED[model_type] if head not in ("AutoConfig", "AutoModel"))
 
 
-def loaded(folder: Path, head: str, out: Path) -> tuple[str, dict[str, torch.Tensor]]:
-    """Return class and weights of the model as a process sees them that imports nothing but autoreg."""
-    command = [sys.executable, "-c", _LOAD, head, str(folder), str(out)]
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory) -> dict[str, torch.nn.Module]:
+    """Return the language models, and the base model of mixtral, each saved to its `folder` as its users save it."""
+    models = {model_type: tiny(model_type, language_head(model_type)) for model_type in LOADABLE}
+    models["base model of mixtral"] = tiny("hf_adapted_mixtral", "AutoModel")
+    for name, model in models.items():
+        model.folder = tmp_path_factory.mktemp(name.replace(" ", "-"))
+        model.save_pretrained(model.folder)
+    return models
+
+
+@pytest.fixture(scope="module")
+def loaded(saved, tmp_path_factory) -> tuple[dict[str, str], dict[str, dict[str, torch.Tensor]]]:
+    """Return class and weights of every model, as one process sees them that imports nothing but autoreg."""
+    jobs = [(f"{name} {head}", head, str(saved[name].folder)) for name in LOADABLE for head in heads(name)]
+    jobs.append(("base model of mixtral", "AutoModel", str(saved["base model of mixtral"].folder)))
+    out = tmp_path_factory.mktemp("loaded") / "weights.pt"
+    command = [sys.executable, "-c", _LOAD, json.dumps(jobs), str(out)]
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, env={**os.environ, "HF_HUB_OFFLINE": "1"}
     )
@@ -74,21 +93,30 @@ def loaded(folder: Path, head: str, out: Path) -> tuple[str, dict[str, torch.Ten
     return json.loads(done.stdout.splitlines()[-1]), torch.load(out)
 
 
-@pytest.mark.parametrize("model_type", LOADABLE)
-def test_a_fresh_process_loads_the_weights(model_type: str, tmp_path: Path):
-    """What the language model saves, `autoreg` loads with equal weights: the same class, and the base model of it."""
-    head = language_head(model_type)
-    model = tiny(model_type, head)
-    model.save_pretrained(tmp_path / "saved")
-    for auto_class in (head, "AutoModel"):
-        name, weights = loaded(tmp_path / "saved", auto_class, tmp_path / "state.pt")
-        assert name == REGISTERED[model_type][auto_class]
-        expected = {name: tensor for name, tensor in model.state_dict().items() if name in weights}
-        assert all(torch.equal(weights[name], tensor) for name, tensor in expected.items())
-        # The package's `state_dict` leaves one of the two names of its embedding out.
-        (embedding,) = {name for name in weights if name.endswith("model.embedding.weight")} - expected.keys() or {""}
-        assert not embedding or torch.equal(weights[embedding], weights["embedding.weight"])
-        assert weights.keys() - expected.keys() <= {embedding}
+def heads(model_type: str) -> tuple[str, str]:
+    """Return the two Auto classes for models of the architecture."""
+    return language_head(model_type), "AutoModel"
+
+
+@pytest.mark.parametrize(("model_type", "head"), [(name, head) for name in LOADABLE for head in heads(name)])
+def test_a_fresh_process_loads_the_weights(saved, loaded, model_type: str, head: str):
+    """What the language model saves, `autoreg` loads with equal weights: as the same class, and as its base model."""
+    names, weights = loaded[0], loaded[1][f"{model_type} {head}"]
+    assert names[f"{model_type} {head}"] == REGISTERED[model_type][head]
+    state = saved[model_type].state_dict()
+    assert all(torch.equal(weights[name], state[name]) for name in weights.keys() & state.keys())
+    # The package's `state_dict` leaves one of the two names of its embedding out.
+    twice = weights.keys() - state.keys()
+    assert all(name.endswith("model.embedding.weight") for name in twice)
+    assert all(torch.equal(weights[name], weights["embedding.weight"]) for name in twice)
+    assert state.keys() - weights.keys() <= {name for name in state if "lm_head" in name or "classification" in name}
+
+
+def test_the_base_model_of_mixtral_saves(saved, loaded):
+    """The one base model that the package can save loads with equal weights."""
+    weights, state = loaded[1]["base model of mixtral"], saved["base model of mixtral"].state_dict()
+    assert weights.keys() == state.keys()
+    assert all(torch.equal(weights[name], tensor) for name, tensor in state.items())
 
 
 @pytest.mark.parametrize("model_type", REFUSED)
@@ -100,14 +128,6 @@ def test_the_base_model_cannot_be_saved(model_type: str, tmp_path: Path):
     with pytest.raises(SaveError, match="nothing was saved"):
         autoreg.save_pretrained(model, tmp_path / "saved")
     assert not list((tmp_path / "saved").glob("*.safetensors"))
-
-
-def test_the_base_model_of_mixtral_saves(tmp_path: Path):
-    """The one base model that the package can save loads with equal weights."""
-    model = tiny("hf_adapted_mixtral", "AutoModel")
-    model.save_pretrained(tmp_path / "saved")
-    _, weights = loaded(tmp_path / "saved", "AutoModel", tmp_path / "state.pt")
-    assert all(torch.equal(weights[name], tensor) for name, tensor in model.state_dict().items())
 
 
 def test_granite_does_not_load_what_it_saved(tmp_path: Path):

@@ -214,7 +214,7 @@ def main() -> None:
     """Train, measure and save; write the held-out words, the curve and the figures beside this file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("lists", type=Path, help="folder with the word lists, usr/share/dict of the packages")
-    parser.add_argument("--steps", type=int, default=800)
+    parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--output", type=Path, default=HERE.parent / "checkpoint")
     arguments = parser.parse_args()
 

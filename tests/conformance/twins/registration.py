@@ -102,6 +102,13 @@ TWINS: tuple[Twin, ...] = (
         patches=_at_import("torch.set_default_dtype(torch.float64)"),
     ),
     Twin(
+        name="registration-import-sets-device",
+        defect="Importing the models sets torch's default device.",
+        check="registration.import-effects",
+        message="changes torch's default device",
+        patches=_at_import("torch.set_default_device('meta')"),
+    ),
+    Twin(
         name="registration-import-seeds",
         defect="Importing the models sets the seed.",
         check="registration.import-effects",

@@ -28,6 +28,7 @@ class Sizes:
         clip: frames of a video.
         crops: crops of an image.
         features: spectral features of a frame of audio.
+        codebooks: codes of each place, where ids are codes.
         placeholders: for each modality how many tokens of a row stand for it.
     """
 
@@ -37,6 +38,7 @@ class Sizes:
     samples: int | None = None
     clip: int | None = None
     features: int | None = None
+    codebooks: int | None = None
     crops: int = 2
     placeholders: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import inspect
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from autoreg.conformance.derive.inputs import facts
 from autoreg.conformance.derive.inputs.catalogue import forms_of, modality_of
 from autoreg.conformance.derive.inputs.plan import Plan, likeliest, parameters_of
 from autoreg.conformance.derive.inputs.search import Found, search
+from autoreg.conformance.derive.inputs.vision import GRIDS_WITH_TARGETS, IMAGES_PER_SAMPLE
 
 __all__ = ["add_modality"]
 
@@ -41,6 +43,16 @@ def _starts(model: Any, config: Any, plan: Plan, name: str) -> list[Plan]:
         start = plan.having(name, flat, f"brings in {modality}").having(grid, forms_of(grid)[0], "the patches' grid")
         if "mm_token_type_ids" in parameters:
             start = start.having("mm_token_type_ids", forms_of("mm_token_type_ids")[0], "where the patches are")
+    starts = [start, *_with_targets(start, parameters)]
     if facts.placeholder(config, modality)[1] is None or "input_ids" not in plan.forms:
-        return [start]
-    return [start.sized(placeholders={**plan.sizes.placeholders, modality: 1}), start]
+        return starts
+    placed = [each.sized(placeholders={**plan.sizes.placeholders, modality: 1}) for each in starts]
+    return [placed[0], start, *placed[1:]]
+
+
+def _with_targets(start: Plan, parameters: Mapping[str, inspect.Parameter]) -> Iterator[Plan]:
+    """Yield the plan that says how many grids a row has: one for its image, and one of an image that is to be made."""
+    counted, grid = "images_per_sample", "image_grid_thw"
+    if counted in parameters and grid in start.forms:
+        why = "the grids of each row"
+        yield start.having(grid, GRIDS_WITH_TARGETS).having(counted, IMAGES_PER_SAMPLE[1], why)

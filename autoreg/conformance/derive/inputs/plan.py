@@ -15,7 +15,11 @@ from autoreg.conformance.derive.inputs.form import Form, of_choices
 from autoreg.conformance.derive.inputs.generic import EMBEDDED
 from autoreg.conformance.derive.inputs.vision import PATCH_ROWS, PATCH_ROWS_MASK, STRIP
 
-__all__ = ["Plan", "first_plan", "forms_beside", "likeliest", "optional_modalities", "parameters_of"]
+__all__ = ["ASKED", "Plan", "first_plan", "forms_beside", "likeliest", "optional_modalities", "parameters_of"]
+
+
+ASKED = "the model asks for it"
+"""Why an argument is passed that an error pointed at."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,6 +63,7 @@ class Plan:
             sizes.samples,
             sizes.clip,
             sizes.features,
+            sizes.codebooks,
             sizes.crops,
             counts,
         )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import heapq
+import inspect
+import itertools
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -12,11 +14,13 @@ from typing import Any, TypeAlias
 
 from autoreg.conformance.derive.evidence import Evidence, evidence_of
 from autoreg.conformance.derive.inputs.catalogue import forms_of, modality_of
+from autoreg.conformance.derive.inputs.draw import Sizes
 from autoreg.conformance.derive.inputs.facts import configs_in, image_size, is_int, read
-from autoreg.conformance.derive.inputs.plan import Plan, forms_beside, likeliest, parameters_of
+from autoreg.conformance.derive.inputs.plan import ASKED, Plan, forms_beside, likeliest, parameters_of
+from autoreg.conformance.derive.inputs.text import CODES
 from autoreg.conformance.derive.trial import Outcome, run
 
-__all__ = ["Found", "for_any_batch", "search"]
+__all__ = ["Found", "for_any_batch", "for_any_length", "search"]
 
 _USUAL: Mapping[str, tuple[int, ...]] = MappingProxyType(
     {
@@ -38,13 +42,16 @@ _KINDS = MappingProxyType(
         "frames": "audio",
         "samples": "audio",
         "features": "audio",
+        "codebooks": "codes",
     }
 )
 _MOST_SAID = 6
 _LARGEST = 4096
 _LARGEST_SIDE = 1024  # more is rather the width of a patch than the side of an image, and slow
 # Words of the errors that count placeholders, of those that only have numbers in them none.
-_COUNTED = frozenset({"token", "tokens", "features", "placeholder", "placeholders", "mask", "number", "masked"})
+_COUNTED = frozenset(
+    {"token", "tokens", "features", "placeholder", "placeholders", "mask", "number", "masked", "indexing"}
+)
 _EQUAL = re.compile(r"tokens\D*(\d+)\D+features\D*\1\b")
 _MOST_PLACEHOLDERS = 600
 _WIDTHS = ("hidden_size", "d_model", "n_embd", "out_hidden_size", "projection_dim")
@@ -69,6 +76,7 @@ def search(
     seconds: float = 8,
     keep: str | None = None,
     settled: frozenset[str] = frozenset(),
+    never: frozenset[str] = frozenset(),
     extra: Extra | None = None,
 ) -> Found:
     """Return the first plan with which the model runs, or the one that got furthest.
@@ -81,25 +89,40 @@ def search(
         seconds: how long they may compute.
         keep: an argument that must not be given up.
         settled: arguments whose form is known to be right.
+        never: arguments that must not be added.
         extra: from (config, batch size, length, seed) to arguments that the author gives.
     """
     hunt = _Hunt(model=model, config=config, extra=extra, runs=runs, deadline=time.thread_time() + seconds)
+    rules = _Rules(keep=keep, settled=settled, never=never)
     best = hunt.run(start)
     while hunt.queue and best.outcome.error is not None and not hunt.over():
-        current = hunt.pop()
-        for plan in _neighbours(model, config, current, (keep, settled)):
-            if hunt.over():
-                break
-            if plan.key in hunt.seen:
-                continue
-            found = hunt.run(plan)
-            if found.outcome.error is None or _EQUAL.search(str(found.outcome.error)):
-                return found  # as many tokens as features, and they do not fit: the config is what is wrong
-            if found.outcome.modules > best.outcome.modules:
-                best = found
-                hunt.push(current)
-                break
+        step = hunt.pop()
+        found = _further(hunt, step, _neighbours(model, config, step, rules), best)
+        if found is not None and _final(found):
+            return found
+        if found is not None:
+            best = found
+            hunt.push(step)
+        elif not step.blunt:
+            hunt.push(replace(step, blunt=True, tier=1))
     return best
+
+
+def _further(hunt: _Hunt, step: _Step, plans: Iterator[Plan], best: Found) -> Found | None:
+    """Run the plans until one gets further than the best, or ends the search."""
+    for plan in plans:
+        if hunt.over():
+            return None
+        if plan.key not in hunt.seen:
+            found = hunt.run(plan, after=step.found)
+            if _final(found) or found.outcome.modules > best.outcome.modules:
+                return found
+    return None
+
+
+def _final(found: Found) -> bool:
+    """Say whether it runs; or has as many tokens as features that do not fit, for which the config is to blame."""
+    return found.outcome.error is None or _EQUAL.search(str(found.outcome.error)) is not None
 
 
 def for_any_batch(model: Any, config: Any, plan: Plan, *, extra: Extra | None = None) -> Plan:
@@ -118,13 +141,60 @@ def for_any_batch(model: Any, config: Any, plan: Plan, *, extra: Extra | None = 
     return plan
 
 
+def for_any_length(model: Any, config: Any, plan: Plan, *, extra: Extra | None = None) -> Plan:
+    """Return the plan with its ids in other forms, where it runs with a single length of text only.
+
+    Codes of several books pass for ids where the text is just long enough to be reshaped to them.
+    """
+    hunt = _Hunt(model=model, config=config, extra=extra, runs=20, deadline=time.thread_time() + 2, longer=(0, 1))
+    error = hunt.run(plan).outcome.error
+    if error is None:
+        return plan
+    usual, books = Sizes().length, _said(evidence_of(error))
+    for name in (name for name, form in plan.forms.items() if form.kind == "ids"):
+        for form in forms_beside(name, plan):
+            other = plan.having(name, form).sized(length=usual)
+            for tried in (other, *_sized(other, {"codebooks": books})):
+                if tried.key not in hunt.seen and not hunt.over() and hunt.run(tried).outcome.error is None:
+                    return tried
+    return plan
+
+
 def _side(config: Any, plan: Plan) -> int:
     return plan.sizes.image or max(image_size(config))
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Rules:
+    """Which arguments stay, stay as they are, or stay away; see `search`."""
+
+    keep: str | None
+    settled: frozenset[str]
+    never: frozenset[str]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Step:
+    """A plan whose neighbours are still to be tried.
+
+    Attributes:
+        found: the plan, and what came of it.
+        blunt: what its error points at was tried, and everything else comes now.
+        tier: the smaller the sooner, of plans that got equally far.
+    """
+
+    found: Found
+    blunt: bool = False
+    tier: int = 0
+
+
 @dataclass(kw_only=True)
 class _Hunt:
-    """The plans that were run, and those whose neighbours are still to be tried, the one that got furthest first."""
+    """The plans that were run, and those whose neighbours are still to be tried, the one that got furthest first.
+
+    Of those that got equally far the ones come first that fail by something else than the plan before them: what was
+    wrong there is right now.
+    """
 
     model: Any
     config: Any
@@ -132,29 +202,31 @@ class _Hunt:
     runs: int
     deadline: float
     rows: tuple[int, ...] = (2,)
+    longer: tuple[int, ...] = (0,)
     seen: set[Any] = field(default_factory=set)
-    queue: list[tuple[int, int, Found]] = field(default_factory=list)
+    queue: list[tuple[int, int, int, _Step]] = field(default_factory=list)
     pushed: int = 0
 
     def over(self) -> bool:
         return len(self.seen) >= self.runs or time.thread_time() > self.deadline
 
-    def run(self, plan: Plan) -> Found:
+    def run(self, plan: Plan, *, after: Found | None = None) -> Found:
         self.seen.add(plan.key)
         found = Found(plan=plan, outcome=self._outcome(plan))
-        self.push(found)
+        same = after is not None and _gist(after.outcome.error) == _gist(found.outcome.error)
+        self.push(_Step(found=found, tier=2 if same else 0))
         return found
 
-    def push(self, found: Found) -> None:
+    def push(self, step: _Step) -> None:
         self.pushed += 1
-        heapq.heappush(self.queue, (-found.outcome.modules, self.pushed, found))
+        heapq.heappush(self.queue, (-step.found.outcome.modules, step.tier, self.pushed, step))
 
-    def pop(self) -> Found:
-        return heapq.heappop(self.queue)[2]
+    def pop(self) -> _Step:
+        return heapq.heappop(self.queue)[3]
 
     def _outcome(self, plan: Plan) -> Outcome:
-        for count in self.rows:
-            outcome = self._outcome_of(plan, count)
+        for count, more in itertools.product(self.rows, self.longer):
+            outcome = self._outcome_of(plan.sized(length=plan.sizes.length + more), count)
             if outcome.error is not None:
                 break
         return outcome
@@ -169,27 +241,55 @@ class _Hunt:
         return run(self.model, inputs)
 
 
-def _neighbours(model: Any, config: Any, found: Found, fixed: tuple[str | None, frozenset[str]]) -> Iterator[Plan]:
-    """Yield the plans that the error points at, the likeliest first."""
-    assert found.outcome.error is not None
-    evidence, plan = evidence_of(found.outcome.error), found.plan
-    keep, settled = fixed
+def _gist(error: BaseException | None) -> str:
+    return re.sub(r"\d+", "#", f"{type(error).__name__}: {error}")
+
+
+def _neighbours(model: Any, config: Any, step: _Step, rules: _Rules) -> Iterator[Plan]:
+    """Yield the plans that the error points at, the likeliest first; all others in the blunt step."""
+    error = step.found.outcome.error
+    assert error is not None
+    evidence, plan = evidence_of(error), step.found.plan
     parameters = parameters_of(type(model))
     mentioned = [name for name in evidence.suspects if name in parameters]
     # What is `pixel_attention_mask` outside is often plain `attention_mask` where it is missed.
     endings = tuple(f"_{name}" for name in evidence.lines if "_" in name and name in parameters)
     mentioned += [name for name in parameters if endings and name.endswith(endings) and name not in mentioned]
+    if step.blunt:
+        yield from _others(plan, evidence, mentioned, parameters, rules=rules)
+    else:
+        asked = [name for name in mentioned if name not in rules.never]
+        yield from _pointed(config, plan, evidence, asked, parameters=parameters)
+
+
+def _pointed(
+    config: Any, plan: Plan, evidence: Evidence, mentioned: list[str], *, parameters: Mapping[str, inspect.Parameter]
+) -> Iterator[Plan]:
+    """Yield the plans with what the error asks for: a number, or an argument."""
     yield from _counts(config, plan, evidence)
     yield from _larger(config, plan, evidence)
     for name in mentioned:
         if name not in plan.forms and not (name == "inputs_embeds" and "input_ids" in plan.forms):
             for form in likeliest(name, parameters)[:2]:
-                yield plan.having(name, form, "the model asks for it")
+                yield plan.having(name, form, ASKED)
     said = _said(evidence)
     sides = tuple(number for number in said if number <= _LARGEST_SIDE)
-    yield from _sized(plan, {"image": sides, **dict.fromkeys(("frames", "samples", "features", "length"), said)})
-    ordered = [name for name in mentioned if name in plan.forms and name not in settled]
-    ordered += [name for name in plan.forms if name not in ordered and name not in settled]
+    named = ("frames", "samples", "features", "length", "codebooks")
+    yield from _sized(plan, {"image": sides, **dict.fromkeys(named, said)})
+
+
+def _others(
+    plan: Plan,
+    evidence: Evidence,
+    mentioned: list[str],
+    parameters: Mapping[str, inspect.Parameter],
+    *,
+    rules: _Rules,
+) -> Iterator[Plan]:
+    """Yield the plans with other forms and the usual sizes, and with fewer arguments."""
+    said = _said(evidence)
+    ordered = [name for name in mentioned if name in plan.forms and name not in rules.settled]
+    ordered += [name for name in plan.forms if name not in ordered and name not in rules.settled]
     for name in ordered:
         for form in forms_beside(name, plan):
             if form is not plan.forms[name]:
@@ -197,7 +297,7 @@ def _neighbours(model: Any, config: Any, found: Found, fixed: tuple[str | None, 
     yield from _together(plan, ordered)
     yield from _sized(plan, {**_USUAL, "features": (*_scaled(evidence.numbers), *_USUAL["features"])})
     for name in ordered:
-        if name != keep and parameters[name].default is not parameters[name].empty and len(plan.forms) > 1:
+        if name != rules.keep and parameters[name].default is not parameters[name].empty and len(plan.forms) > 1:
             yield plan.without(name)
     yield from _sized(plan, {"image": tuple(number for number in said if number > _LARGEST_SIDE)})
 
@@ -254,6 +354,7 @@ def _said(evidence: Evidence) -> tuple[int, ...]:
 def _sized(plan: Plan, sizes: Mapping[str, tuple[int, ...]]) -> Iterator[Plan]:
     """Yield the plan with one size changed, of those that its arguments depend on."""
     kinds = {form.kind for form in plan.forms.values()}
+    kinds |= {"codes" for form in plan.forms.values() if form in CODES}
     for name, values in sizes.items():
         if _KINDS[name] in kinds:
             yield from (plan.sized(**{name: value}) for value in dict.fromkeys(values))

@@ -21,6 +21,7 @@ __all__ = [
     "IMAGE_ATTENTION",
     "MASK",
     "MODALITIES",
+    "PLACES",
     "POSITIONS",
     "ZEROS",
 ]
@@ -52,6 +53,8 @@ def _decoder_ids(draw: Draw, name: str) -> torch.Tensor:
 
 
 def _codebooks(draw: Draw) -> int:
+    if draw.sizes.codebooks is not None:
+        return draw.sizes.codebooks
     return facts.number(draw.config, ("num_codebooks", "n_codebooks", "num_quantizers", "num_vq", "audio_channels"), 4)
 
 
@@ -95,6 +98,12 @@ def _modalities(draw: Draw, name: str) -> torch.Tensor:
     return row.expand(draw.batch_size, -1).contiguous()
 
 
+def _places(draw: Draw, name: str) -> torch.Tensor:
+    """Return where the row has room for the modality that the argument is named after."""
+    row = torch.tensor([int(modality in name) for modality, _ in draw.layout])
+    return row.expand(draw.batch_size, -1).contiguous()
+
+
 def _boxes(draw: Draw, name: str) -> torch.Tensor:
     shape = (draw.batch_size, len(draw.layout), 2)
     limit = min(facts.number(draw.config, ("max_2d_position_embeddings",), 1000), 1000) // 2
@@ -125,6 +134,7 @@ MASK = Form(make=_mask, kind="mask", length_axis=1)
 DECODER_MASK = Form(make=_decoder_mask, kind="mask", length_axis=1)
 ZEROS = Form(make=_zeros, kind="index", length_axis=1)
 POSITIONS = Form(make=_positions, kind="index", length_axis=1)
+PLACES = Form(make=_places, kind="mask", length_axis=1)
 MODALITIES = Form(make=_modalities, kind="index", length_axis=1)
 BOXES = (Form(make=_boxes, kind="boxes", length_axis=1), Form(make=_corners, kind="boxes", length_axis=1))
 EMBEDDED = Form(make=_embedded, kind="values", length_axis=1)

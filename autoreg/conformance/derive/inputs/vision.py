@@ -10,6 +10,8 @@ from autoreg.conformance.derive.inputs.form import Form
 
 __all__ = [
     "GRID",
+    "GRIDS_WITH_TARGETS",
+    "IMAGES_PER_SAMPLE",
     "IMAGE_MASK",
     "MERGES",
     "PATCHES",
@@ -120,6 +122,19 @@ def _grid(draw: Draw, name: str) -> torch.Tensor:
     return torch.tensor([[1, _side(draw), _side(draw)]] * draw.batch_size)
 
 
+def _grids_with_targets(draw: Draw, name: str) -> torch.Tensor:
+    """Return for each row the grid of its image, and the grid of one that is to be made."""
+    return _grid(draw, name).repeat_interleave(2, dim=0)
+
+
+def _one_each(draw: Draw, name: str) -> torch.Tensor:
+    return torch.ones(draw.batch_size, dtype=torch.long)
+
+
+def _two_each(draw: Draw, name: str) -> torch.Tensor:
+    return 2 * _one_each(draw, name)
+
+
 def _video_grid(draw: Draw, name: str) -> torch.Tensor:
     return torch.tensor([[_clip(draw), _side(draw), _side(draw)]] * draw.batch_size)
 
@@ -193,6 +208,8 @@ PIXELS = (
 )
 VIDEOS = (_video, PATCHES, Form(make=_channels_first, kind="pixels"), _pixels)
 GRID = (Form(make=_grid, kind="index"), Form(make=_flat_grid, kind="index"), Form(make=_sizes, kind="index"))
+GRIDS_WITH_TARGETS = Form(make=_grids_with_targets, kind="index", batch_axis=None)
+IMAGES_PER_SAMPLE = (Form(make=_one_each, kind="index"), Form(make=_two_each, kind="index"))
 VIDEO_GRID = (Form(make=_video_grid, kind="index"), Form(make=_grid, kind="index"))
 SIZES = (
     Form(make=_sizes, kind="index"),
