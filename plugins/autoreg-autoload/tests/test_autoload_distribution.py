@@ -85,6 +85,6 @@ def test_a_broken_autoreg_is_silent_at_the_start(environment, tmp_path, source):
 
 def test_run_and_autoload_go_together(environment):
     """Under `autoreg run` an environment with autoload arms a process once."""
-    done = run(environment, "-m", "autoreg", "run", "--", str(environment / "bin" / "python"), "-c", 
-               f"import sys; print({NAMES}.count('Armed')); {IS_ACTIVE}")  # fmt: skip
+    source = f"import sys; print({NAMES}.count('Armed')); {IS_ACTIVE}"
+    done = run(environment, "-m", "autoreg", "run", "--", str(environment / "bin" / "python"), "-c", source)
     assert (done.stdout, done.stderr) == ("1\nTrue\n", "")
