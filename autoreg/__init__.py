@@ -5,9 +5,7 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False  # typing's own costs more to import than all of this; checkers know the name
 if TYPE_CHECKING:
     # What type checkers see: transformers' own signatures, which the drop-ins keep. A test compares the list
     # with the Auto classes of the newest supported transformers.
@@ -257,6 +255,8 @@ __all__ = [
 if not TYPE_CHECKING:  # a checker that saw this function would accept every misspelt name
 
     def __getattr__(name):
+        import importlib
+
         if name in _HOME:
             value = getattr(importlib.import_module(f"autoreg.{_HOME[name]}"), name)
         elif name.startswith("Auto"):

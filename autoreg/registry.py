@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from autoreg.errors import ConflictError
+from autoreg.verdicts import EQUIVALENT, Verdict
 
 if TYPE_CHECKING:
     from autoreg.discovery import Broken, Declared, Offer
@@ -31,11 +32,13 @@ class Switches:
         prefer: model type (or claimed class name) → distribution, or `"transformers"`.
         disable: distributions and model types that take no part.
         only: if not empty, the distributions and model types that alone take part.
+        handovers: who may stand for whom where transformers has a plugin's model type too.
     """
 
     prefer: Mapping[str, str] = field(default_factory=dict)
     disable: frozenset[str] = frozenset()
     only: frozenset[str] = frozenset()
+    handovers: tuple[Verdict, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,7 +50,7 @@ class Choice:
         winner: the offer that owns it, `"transformers"`, or None (nobody, or a conflict).
         reason: one sentence.
         candidates: every offer for the name, with what became of it: `"wins"`, `"disabled"`,
-            `"unusable"`, `"shadowed"`, `"conflict"`, `"loses"`.
+            `"unusable"`, `"shadowed"`, `"conflict"`, `"handed over"`, `"loses"`.
         native: transformers has the name too.
         conflict: the error that a look-up raises, where several claim it and nothing decides.
     """
@@ -119,10 +122,16 @@ class Registry:
         native = name in self.native
         winner, reason, conflict = self._winner(name, able, offers)
         for offer in able:
-            fate = "wins" if offer is winner else "conflict" if conflict else "loses"
-            states[id(offer)] = fate
+            states[id(offer)] = self._fate(offer, winner, conflict)
         candidates = tuple((offer, states[id(offer)]) for offer in offers)
         return Choice(name=name, winner=winner, reason=reason, candidates=candidates, native=native, conflict=conflict)
+
+    def _fate(self, offer: Offer, winner: Offer | str | None, conflict: ConflictError | None) -> str:
+        if offer is winner:
+            return "wins"
+        verdict = self._verdict(offer) if winner == NATIVE else None
+        handed_over = verdict is not None and verdict.verdict == EQUIVALENT
+        return "conflict" if conflict else "handed over" if handed_over else "loses"
 
     def _standing(self, offer: Offer) -> str:
         disable, only = self.switches.disable, self.switches.only
@@ -150,16 +159,31 @@ class Registry:
             reason = f"{len(overriding)} plugins claim it and AUTOREG_PREFER does not choose"
             return None, reason, _conflict(name, overriding)
         if overriding:
+            verdict = self._verdict(overriding[0]) if native else None
             reason = "it declares that it overrides transformers' own" if native else "no other plugin claims it"
-            return overriding[0], reason, None
+            return overriding[0], _said(verdict) or reason, None
         if native:
+            said = next((text for offer in able if (text := _said(self._verdict(offer)))), "")
+            if said:
+                return NATIVE, said, None
             return NATIVE, "transformers has it, and no plugin declares that it overrides it", None
         unusable = [offer for offer in offers if self._standing(offer) == "unusable"]
         if unusable:
             return unusable[0], "the only plugin that claims it cannot be used here", None
         return None, "nobody has it", None
 
+    def _verdict(self, offer: Offer) -> Verdict | None:
+        """Return what a handover found of this release of the plugin and of transformers, if there was one."""
+        for verdict in self.switches.handovers:
+            about = verdict.model_type == offer.name and offer.is_by(verdict.distribution)
+            if about and verdict.holds(offer.version, self._version):
+                return verdict
+        return None
+
     def _overrides(self, offer: Offer) -> bool:
+        verdict = self._verdict(offer)
+        if verdict is not None:
+            return verdict.verdict != EQUIVALENT
         declared = self._declare(offer)
         specifier = getattr(getattr(declared, "architecture", None), "overrides_native", None)
         if specifier is None:
@@ -200,6 +224,11 @@ def unknown_switches(switches: Switches, registries: Sequence[Registry]) -> tupl
         if not (native or shared or any(offer.name == name for offer in by)):
             found.append(("AUTOREG_PREFER", f"{name}={distribution}"))
     return tuple(found)
+
+
+def _said(verdict: Verdict | None) -> str:
+    """Return the reason that a verdict is; empty without one."""
+    return "" if verdict is None else f"a handover found transformers' own and the plugin's: {verdict.verdict}"
 
 
 def _conflict(name: str, offers: Iterable[Offer]) -> ConflictError:

@@ -18,7 +18,7 @@ from contextvars import ContextVar
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from autoreg import discovery, natives
+from autoreg import discovery, natives, verdicts
 from autoreg.bridge import Bridge, Observer, Witness, register, snapshot
 from autoreg.checkpoint import read_config
 from autoreg.checkpoint.provenance import Provenance, made
@@ -64,6 +64,7 @@ class Runtime:
             prefer=dict(self._preferences()),
             disable=frozenset(_listed("AUTOREG_DISABLE")),
             only=frozenset(_listed("AUTOREG_ONLY")),
+            handovers=tuple(self._handovers()),
         )
 
     def _preferences(self) -> Iterator[tuple[str, str]]:
@@ -73,6 +74,13 @@ class Runtime:
                 yield name, distribution
             else:
                 self.warn(f'AUTOREG_PREFER holds {item!r}, which is not of the form "model_type=distribution"')
+
+    def _handovers(self) -> Iterator[verdicts.Verdict]:
+        for file in _listed("AUTOREG_HANDOVER"):
+            try:
+                yield verdicts.read(file)
+            except (OSError, ValueError) as error:
+                self.warn(f"AUTOREG_HANDOVER names {file!r}, which cannot be used: {error}")
 
     @cached_property
     def _registries(self) -> tuple[Registry, Registry]:

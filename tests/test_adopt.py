@@ -19,12 +19,12 @@ import pytest
 import autoreg
 from autoreg import discovery, errors
 from autoreg.adopt import Adopted, adopt
-from autoreg.adopt.project import distribution_name, package_name
 from autoreg.adopt.references import find
 from autoreg.adopt.review import scan
 from autoreg.adopt.sources import closure
 from autoreg.cli import adopt as command
 from autoreg.runtime import Runtime
+from autoreg.scaffold import distribution_name, package_name
 from tests.plugin_maker import REPOSITORY, in_new_process
 from tests.remote_code import CODE, write_remote_checkpoint
 

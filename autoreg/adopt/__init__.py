@@ -9,14 +9,14 @@ Depth: metadata. Nothing of the checkpoint is imported, compiled or run: `ast` m
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from autoreg.adopt import references
 from autoreg.adopt.plan import plan
-from autoreg.adopt.project import Plan, distribution_name, package_name, render
-from autoreg.errors import CheckpointError, SaveError
+from autoreg.adopt.project import Plan, render
+from autoreg.errors import CheckpointError
+from autoreg.scaffold import distribution_name, package_name, write
 
 __all__ = ["Adopted", "adopt"]
 
@@ -66,7 +66,7 @@ def adopt(source: str, *, folder: str = "", repository: str = "", revision: str 
     _check("--revision", revision, references.REVISION)
     planned = plan(references.find(source, repository=repository, revision=revision))
     target = os.path.abspath(folder or distribution_name(planned.model_type))
-    _write(target, render(planned, version=version))
+    write(target, render(planned, version=version), what="an adopted project")
     return _adopted(planned, target)
 
 
@@ -92,24 +92,3 @@ def _adopted(planned: Plan, target: str) -> Adopted:
         notes=planned.notes,
         findings=kinds,
     )
-
-
-def _write(target: str, files: Mapping[str, bytes]) -> None:
-    """Write the whole project or nothing: into a folder beside the target, which then takes its name."""
-    if os.path.lexists(target):
-        advice = "Name another folder with --output, or remove it: an adopted project may hold somebody's changes."
-        raise SaveError(file=target, problem="it exists already; nothing was written.", advice=advice)
-    half = f"{target}.{os.getpid()}.partial"
-    try:
-        for path, content in files.items():
-            file = os.path.join(half, *path.split("/"))
-            os.makedirs(os.path.dirname(file), exist_ok=True)
-            with open(file, "xb") as stream:
-                stream.write(content)
-        os.rename(half, target)
-    except BaseException as error:
-        shutil.rmtree(half, ignore_errors=True)
-        if not isinstance(error, OSError):
-            raise
-        problem = f"it cannot be written ({error.strerror or error}); nothing was."
-        raise SaveError(file=target, problem=problem, advice="Name another folder with --output.") from error

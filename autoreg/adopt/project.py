@@ -17,8 +17,9 @@ from string import Template
 from autoreg.adopt.references import Checkpoint
 from autoreg.adopt.review import Finding, Requirement
 from autoreg.adopt.sources import Source, within
+from autoreg.scaffold import distribution_name, package_name
 
-__all__ = ["CODE", "Plan", "distribution_name", "licences", "package_name", "render", "unknown_requirements"]
+__all__ = ["CODE", "Plan", "licences", "render", "unknown_requirements"]
 
 CODE = "adopted"
 """The sub-package with the copied files: nothing else is in it, so that no name of theirs meets one of ours."""
@@ -64,16 +65,6 @@ class Plan:
     findings: tuple[Finding, ...]
     mend: tuple[str, ...]
     notes: tuple[str, ...]
-
-
-def distribution_name(model_type: str) -> str:
-    """Return the distribution's name: what pip calls it."""
-    return f"autoreg-{re.sub(r'[^a-z0-9]+', '-', model_type.lower()).strip('-')}"
-
-
-def package_name(model_type: str) -> str:
-    """Return the package's name: what Python calls it."""
-    return distribution_name(model_type).replace("-", "_")
 
 
 def unknown_requirements(requirements: tuple[Requirement, ...]) -> tuple[Requirement, ...]:

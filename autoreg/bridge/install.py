@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -73,8 +73,9 @@ class Bridge:
 
     def _install_names_again(self, module: ModuleType) -> None:
         latest = sys.modules["transformers"]
-        if not isinstance(getattr(latest, "_objects", None), Names):
-            self._install_names(latest)
+        for each in (latest, *_earlier(latest)):
+            if not isinstance(getattr(each, "_objects", None), Names):
+                self._install_names(each)
 
     def _install_configs(self, module: ModuleType) -> None:
         self._replace(module, "CONFIG_MAPPING", Configs)
@@ -154,6 +155,16 @@ class Bridge:
                 self._put(module, name, guard(function, self.classes, field=field))
             elif module.__name__.startswith(AUTO_PACKAGE):
                 self.unknown.append(f"{module.__name__}.{name}")
+
+
+def _earlier(latest: ModuleType) -> Iterator[ModuleType]:
+    """Yield the objects that modules hold as `transformers` since before there was the latest: vLLM's do."""
+    found: dict[int, ModuleType] = {}
+    for module in list(sys.modules.values()):
+        held = getattr(module, "__dict__", {}).get("transformers")
+        if isinstance(held, type(latest)) and held is not latest and held.__name__ == "transformers":
+            found[id(held)] = held
+    yield from found.values()
 
 
 def _restore(table: dict[Any, Any], before: dict[Any, Any]) -> None:

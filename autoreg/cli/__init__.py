@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from autoreg.cli import adopt, check, commands, inspect, lock, verify
+from autoreg.cli import adopt, check, commands, handover, inspect, lock, new, run, verify
 from autoreg.errors import AutoregError, AutoregWarning
 
 if TYPE_CHECKING:
@@ -27,8 +27,10 @@ exit codes:
   1  something is broken: a plugin, an environment, a checkpoint that would not
      load; a check that is red
   2  the command line was not understood
+  n  of `autoreg run`: whatever the program ended with
 
-environment variables: AUTOREG_PREFER, AUTOREG_DISABLE, AUTOREG_ONLY, AUTOREG_STRICT
+environment variables: AUTOREG_PREFER, AUTOREG_DISABLE, AUTOREG_ONLY, AUTOREG_STRICT,
+AUTOREG_HANDOVER, AUTOREG_AUTOLOAD
 """
 
 
@@ -63,6 +65,12 @@ def parser() -> argparse.ArgumentParser:
     adopt.add_arguments(_command(subcommands, "adopt", adopt.adopt, text))
     text = "write down which package owns each model type here, or compare"
     lock.add_arguments(_command(subcommands, "lock", lock.lock, text, json=False))
+    text = "compare a plugin's architecture with transformers' own of the same model type"
+    handover.add_arguments(_command(subcommands, "handover", handover.handover, text))
+    text = "write a new plugin project: a small model that works, to be changed"
+    new.add_arguments(_command(subcommands, "new", new.new, text))
+    text = "start any program with plugins active in it and in every Python process that it starts"
+    run.add_arguments(_command(subcommands, "run", run.run, text, json=False))
     return top
 
 

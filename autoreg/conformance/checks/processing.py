@@ -336,6 +336,8 @@ def _fitting(subject: Subject, tokenizer: Any) -> Any:
     """Return the tiny config with room for the tokenizer's ids, and its special tokens."""
     config = copy.deepcopy(subject.config())
     text = config.get_text_config(decoder=True)
+    if type(text) is type(config):  # of an encoder and decoder in one, transformers returns a copy
+        text = config
     text.vocab_size = max([*tokenizer.get_vocab().values(), text.vocab_size - 1]) + 1
     for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
         if hasattr(text, name) and getattr(tokenizer, name, None) is not None:
