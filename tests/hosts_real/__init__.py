@@ -1,0 +1,1 @@
+"""Libraries that know nothing of autoreg, unmodified, on the plugins' real checkpoints."""

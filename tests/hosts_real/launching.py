@@ -1,0 +1,56 @@
+"""Programs that know nothing of autoreg, started as their users start them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+__all__ = ["PLUGINS", "PROGRAMS", "RANKS", "checkpoint", "run", "torchrun"]
+
+PLUGINS = Path(__file__).parents[2] / "plugins"
+PROGRAMS = Path(__file__).parent / "programs"
+RANKS = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
+"""What `torchrun --nproc-per-node=2` runs; the program follows."""
+
+
+def checkpoint(name: str) -> Path:
+    """Return the trained checkpoint of the plugin `autoreg-NAME`."""
+    return PLUGINS / f"autoreg-{name}" / "checkpoint"
+
+
+def run(
+    *command: str | Path, cwd: Path, plugins: bool = True, site: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a Python command, such as `-m lm_eval …`, through `autoreg run`, or without any plugin.
+
+    Args:
+        command: the arguments of the interpreter.
+        cwd: where it runs, and where it may write.
+        plugins: false for the control: the same command in plain Python.
+        site: a folder of further installed packages.
+    """
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AUTOREG_")}
+    environment |= {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "HF_HOME": str(cwd / "hub"), "PYTHONUNBUFFERED": "1"}
+    if not plugins:
+        environment["AUTOREG_AUTOLOAD"] = "0"
+    if site is not None:
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH")]))
+    through = [sys.executable, "-m", "autoreg", "run", "--"] if plugins else []
+    return subprocess.run(
+        [*through, sys.executable, *map(str, command)],
+        env=environment,
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+
+
+def torchrun(program: str, *arguments: str | Path, cwd: Path, site: Path | None = None) -> None:
+    """Run one of the programs on two ranks of this machine; its output is the failure if it fails."""
+    done = run(*RANKS, PROGRAMS / f"{program}.py", *arguments, cwd=cwd, site=site)
+    assert done.returncode == 0, done.stderr
