@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 from autoreg.conformance.check import check
 from autoreg.conformance.checks.blame import blaming
 from autoreg.conformance.checks.outputs import named
+from autoreg.conformance.fields import nested
 from autoreg.conformance.subject import Subject
 from autoreg.errors import NotApplicableError
 
@@ -35,7 +36,7 @@ def compiled(subject: Subject) -> None:
     """
     name = subject.model_class.__name__
     _need_graph(subject)
-    model = subject.model(_uncached(subject))
+    model = subject.model(uncached(subject.config()))
     graphs: list[torch.fx.GraphModule] = []
 
     def backend(graph: torch.fx.GraphModule, example: Any) -> Callable[..., Any]:
@@ -86,7 +87,7 @@ def exported(subject: Subject) -> None:
     """
     name = subject.model_class.__name__
     _need_graph(subject)
-    model, inputs = subject.model(_uncached(subject)), subject.inputs()
+    model, inputs = subject.model(uncached(subject.config())), subject.inputs()
     shapes = {key: _dynamic(subject, key, value) for key, value in inputs.items()}
     with torch.no_grad(), blaming(subject, f"`torch.export` of {name} fails"):
         program = torch.export.export(model, args=(), kwargs=dict(inputs), dynamic_shapes=shapes, strict=False)
@@ -122,11 +123,11 @@ def _need_graph(subject: Subject) -> None:
             return
 
 
-def _uncached(subject: Subject) -> Any:
-    """Return the tiny config without a cache, whose growing is not what is looked at."""
-    config = subject.config()
-    if hasattr(config, "use_cache"):
-        config.use_cache = False
+def uncached(config: Any) -> Any:
+    """Switch off the cache, whose growing is not what is looked at, in the config and its parts, and return it."""
+    for each in (config, *nested(config).values()):
+        if hasattr(each, "use_cache"):
+            each.use_cache = False
     return config
 
 
