@@ -284,8 +284,8 @@ def baselines(images: np.ndarray, labels: np.ndarray, held_out: list[dict]) -> d
 def main() -> None:
     """Train, measure and save; write the held-out images, the curve and the figures beside this file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--tower-steps", type=int, default=300)
-    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--tower-steps", type=int, default=600)
+    parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--output", type=Path, default=HERE.parent / "checkpoint")
     arguments = parser.parse_args()
 
