@@ -31,7 +31,7 @@ import subprocess
 import sys
 import textwrap
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -39,9 +39,14 @@ from typing import Any
 import pytest
 
 import autoreg
-from autoreg import errors, hookspecs
+from autoreg import discovery, errors, hookspecs
+from autoreg.adopt import Adopted
+from autoreg.checkpoint.manifest import Difference
 from autoreg.cli import parser
 from autoreg.diagnosis import Explanation, Finding, Row
+from autoreg.pytest_plugin import conformance
+from autoreg.scaffold import Made
+from autoreg.verdicts import Verdict
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -444,6 +449,27 @@ def test_every_key_of_the_json_is_documented() -> None:
     assert {key for key in keys if f"`{key}`" not in page} == set()
 
 
+def test_every_document_in_json_has_its_keys_on_the_page() -> None:
+    """The page of the JSON names each key that its commands print there, and each field of what others print."""
+    page = _text("user/json.md")
+    printed = set(re.findall(r'^ *"(\w+)":', page, re.MULTILINE))
+    keys = {key.name for kind in (Made, Adopted, Verdict, Difference) for key in fields(kind)}
+    assert len(printed) > len(fields(Made))
+    assert {key for key in printed | keys if not re.search(rf"^\|?.*`{key}`", page, re.MULTILINE)} == set()
+
+
+def test_every_public_name_has_a_section_with_its_signature() -> None:
+    """The page of the Python names has each of them, those that are called with their signature, word for word."""
+    page = _text("user/python.md")
+    assert [name for name in autoreg.__all__ if f"`{name}`" not in page] == []
+    named = [getattr(autoreg, name) for name in ("activate", "isolated", "save_pretrained", "provenance", "ClassRef")]
+    for called in [*named, conformance]:
+        signature = re.sub(r"(: |-> )'([^']*)'", r"\1\2", str(inspect.signature(called)))
+        assert f"\n{called.__name__}{signature}\n" in page
+    groups = re.findall(r"^\| `(autoreg[\w.]*)` \|", page, re.MULTILINE)
+    assert groups == [discovery.MODEL_TYPES, discovery.CLAIMS, discovery.CHECKS]
+
+
 def test_every_public_name_is_documented() -> None:
     """Each name in `autoreg.__all__` occurs in the documentation."""
     text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
@@ -455,3 +481,78 @@ def test_links_out_of_the_documentation_lead_somewhere() -> None:
     for page in PAGES[:2]:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[\w-]+)?\)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+# --- figures compared with what was recorded ----------------------------------------------------
+
+RESULTS = REPOSITORY / "benchmarks" / "results"
+SUMMED_UP = {
+    "contributor/trial.md": (r"^\| autoreg \| (\d+) \| (\d+) \|", r"^\| plain transformers \| \d+ \| (\d+) \|"),
+    "contributor/saving-faults.md": (
+        r"^(\d+) points: (\d+) old, (\d+) new, (\d+) anything else",
+        r"own `save_pretrained`, (\d+) points: .*?(\d+) mixed",
+    ),
+    "contributor/twins.md": (r"^- (\d+) twins, (\d+) of them caught", r"^- (\d+) checks, (\d+) of them seen"),
+    "contributor/natives.md": (
+        r"^\| every class, once \| (\d+) \| (\d+) \| [\d.]+ % \| (\d+) \| ([\d,]+) \| (\d+) \|",
+    ),
+}
+"""The pages whose figures are repeated elsewhere, and the lines that have them."""
+
+HELD_OUT: dict[str, Callable[[Any], str]] = {
+    "retnet": lambda it: f"{it['held_out_bits_per_byte']:.2f} bits a byte",
+    "gmlp": lambda it: f"{100 * it['held_out_accuracy']:.1f} % right",
+    "convs2s": lambda it: f"{it['held_out_errors_percent']['beam_search_4']['phonemes']:.1f} % wrong phonemes",
+    "convmixer": lambda it: f"{100 * it['held_out_accuracy']:.1f} % right",
+    "nhits": lambda it: f"MASE {it['mean_mase']['nhits']:.2f}",
+    "captioner": lambda it: f"{100 * it['held_out_exact_match']:.1f} % of captions exact",
+}
+"""The checkpoints' figures on data that they were not trained on, as the page has them."""
+
+
+def _bench_row(row: dict[str, Any]) -> str:
+    """Return a row of `bench.json` as the page has it."""
+    low, high = row["interval_95"]
+    if "added_seconds" in row:
+        value, low, high = (f"{1000 * each:+.2f}" for each in (row["added_seconds"], low, high))
+        value, target = f"{value} ms", f"≤ {1000 * row['allowed_seconds']:g} ms"
+    else:
+        value, low, high = (f"{each:#.3g}" for each in (row["ratio_of_medians"], low, high))
+        target = row["target"] and f"{'≥' if row['case'] == 'd' else '≤'} {row['target']:g}"
+    cells = [row["case"], row["what"], value, f"{low} to {high}", target, row["verdict"]]
+    return "".join(f"| {cell} " if cell else "| " for cell in cells) + "|"
+
+
+def test_the_benchmarks_are_those_that_were_recorded() -> None:
+    """The page of the figures has each row that has a target, met or missed, as the results have it."""
+    page = _text("figures.md")
+    rows = json.loads((RESULTS / "bench.json").read_text(encoding="utf-8"))["rows"]
+    shown = set(re.findall(r"^\| [a-e] \|.*\|$", page, re.MULTILINE))
+    assert shown <= {_bench_row(row) for row in rows}
+    assert {_bench_row(row) for row in rows if row["verdict"]} <= shown
+    for each in json.loads((RESULTS / "suites.json").read_text(encoding="utf-8"))["comparisons"]:
+        times = f"{each['theirs']:.2f} s | {each['ours']:.2f} s | {each['ours'] / each['theirs']:.2f}"
+        assert f"| {each['family']} | {each['tests']} tests, {each['checks']} checks | {times} |" in page
+    assert (DOCS / "assets" / "bench.png").read_bytes() == (RESULTS / "bench.png").read_bytes()
+
+
+def test_the_figures_of_the_checkpoints_are_those_of_their_training() -> None:
+    """Each plugin that has a trained checkpoint is on the page of the figures, with its parameters and its figure."""
+    files = REPOSITORY.glob("plugins/*/training/figures.json")
+    found = {file.parts[-3].removeprefix("autoreg-"): json.loads(file.read_text(encoding="utf-8")) for file in files}
+    assert set(found) == set(HELD_OUT)
+    for name, figures in found.items():
+        (row,) = re.findall(rf"^\| {name} \|.*", _text("figures.md"), re.MULTILINE)
+        for said in (f"{figures['parameters']:,}", HELD_OUT[name](figures)):
+            assert f"| {said} |" in row
+
+
+@pytest.mark.parametrize("page", SUMMED_UP)
+def test_what_is_summed_up_is_what_the_page_says(page: str) -> None:
+    """Where the page of the figures repeats those of a page of evidence, they are the same."""
+    (row,) = (line for line in _text("figures.md").splitlines() if line.startswith("| [") and f"({page})" in line)
+    for pattern in SUMMED_UP[page]:
+        found = re.search(pattern, _text(page), re.MULTILINE)
+        assert found, f"{page} has no line {pattern}"
+        missing = [number for number in found.groups() if not re.search(rf"(?<![\d,]){number}(?![\d,])", row)]
+        assert missing == [], f"figures.md lacks what {page} says: {row}"
