@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -70,9 +71,11 @@ def test_the_backend_that_is_there_is_really_checked(tmp_path: Path) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _not_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+def _forgotten() -> Iterator[None]:
+    yield
+    # Every other test's copy of the original has this name too, and children are forked from this process.
     for name in [name for name in sys.modules if name.partition(".")[0] == "tidy_plugin"]:
-        monkeypatch.delitem(sys.modules, name)
+        del sys.modules[name]
 
 
 @pytest.mark.parametrize(
