@@ -25,7 +25,7 @@ def seen(record_property: Callable[[str, object], None]) -> Seen:
     """Return a function that notes, for `record.py`, a host's distribution and what was seen."""
 
     def note(distribution: str, what: str) -> None:
-        record_property("host", f"{distribution} {version(distribution)}")
+        record_property("host", f"{distribution} {version(distribution).partition('+')[0]}")
         record_property("seen", what)
 
     return note

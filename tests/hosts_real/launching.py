@@ -6,8 +6,9 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
-__all__ = ["PLUGINS", "PROGRAMS", "RANKS", "checkpoint", "run", "torchrun"]
+__all__ = ["PLUGINS", "PROGRAMS", "RANKS", "checkpoint", "run", "start", "torchrun"]
 
 PLUGINS = Path(__file__).parents[2] / "plugins"
 PROGRAMS = Path(__file__).parent / "programs"
@@ -18,6 +19,28 @@ RANKS = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
 def checkpoint(name: str) -> Path:
     """Return the trained checkpoint of the plugin `autoreg-NAME`."""
     return PLUGINS / f"autoreg-{name}" / "checkpoint"
+
+
+def _how(
+    command: tuple[str | Path, ...], cwd: Path, *, plugins: bool = True, site: Path | None = None
+) -> dict[str, Any]:
+    """Return the arguments of `Popen` for a Python command, started through `autoreg run` or plainly."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AUTOREG_")}
+    environment |= {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "HF_HOME": str(cwd / "hub"), "PYTHONUNBUFFERED": "1"}
+    if not plugins:
+        environment["AUTOREG_AUTOLOAD"] = "0"
+    if site is not None:
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH")]))
+    through = [sys.executable, "-m", "autoreg", "run", "--"] if plugins else []
+    return {
+        "args": [*through, sys.executable, *map(str, command)],
+        "env": environment,
+        "cwd": cwd,
+        "stdin": subprocess.DEVNULL,
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE,
+        "text": True,
+    }
 
 
 def run(
@@ -31,23 +54,12 @@ def run(
         plugins: false for the control: the same command in plain Python.
         site: a folder of further installed packages.
     """
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("AUTOREG_")}
-    environment |= {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "HF_HOME": str(cwd / "hub"), "PYTHONUNBUFFERED": "1"}
-    if not plugins:
-        environment["AUTOREG_AUTOLOAD"] = "0"
-    if site is not None:
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH")]))
-    through = [sys.executable, "-m", "autoreg", "run", "--"] if plugins else []
-    return subprocess.run(
-        [*through, sys.executable, *map(str, command)],
-        env=environment,
-        cwd=cwd,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+    return subprocess.run(**_how(command, cwd, plugins=plugins, site=site), timeout=600, check=False)
+
+
+def start(*command: str | Path, cwd: Path) -> subprocess.Popen[str]:
+    """Start a Python command through `autoreg run` and leave it running."""
+    return subprocess.Popen(**_how(command, cwd))
 
 
 def torchrun(program: str, *arguments: str | Path, cwd: Path, site: Path | None = None) -> None:

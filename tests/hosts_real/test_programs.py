@@ -40,4 +40,4 @@ def test_the_page_states_the_recorded_versions():
     page = PAGE.read_text()
     hosts = {each["host"] for each in tests if "host" in each}
     assert hosts
-    assert [host for host in sorted(hosts) if "| {} {} |".format(*host.split()) not in page] == []
+    assert [host for host in sorted(hosts) if "| {} | {} |".format(*host.split()) not in page] == []
