@@ -21,7 +21,9 @@ def series(config: Any, batch_size: int, length: int, seed: int) -> dict[str, to
     return {"context": steps.cumsum(dim=-1)}
 
 
-_MUTATES = "chronos: `__init__` writes `reg_token_id`, `vocab_size` or `time_encoding_scale` into the config it is given"
+_MUTATES = (
+    "chronos: `__init__` writes `reg_token_id`, `vocab_size` or `time_encoding_scale` into the config it is given"
+)
 _NO_KEYWORD = "chronos: `forward` takes no such keyword; the only output is the ModelOutput with the quantiles"
 
 bolt = Hints(
