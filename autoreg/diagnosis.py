@@ -385,9 +385,8 @@ def _tell(offer: Offer) -> str:
 def _shared_names(runtime: Runtime) -> Iterator[Finding]:
     """Find tokenizers and processors that two plugins name alike: transformers looks them up by name."""
     owners: dict[str, dict[str, str]] = {}
-    for offer in runtime.types.offers:
-        declared = runtime.declare(offer) if runtime.types.choose(offer.name).offer is offer else None
-        for field, reference in declared.architecture.references() if isinstance(declared, Declared) else ():
+    for offer, architecture in _winners(runtime, runtime.types):
+        for field, reference in architecture.references():
             if field not in ("config", "registered_by") and not field.startswith("models"):
                 owners.setdefault(reference.name, {})[str(reference)] = offer.distribution
     for name, references in sorted(owners.items()):
@@ -408,10 +407,8 @@ def _class_findings(runtime: Runtime) -> Iterator[Finding]:
     runtime.hold()
     try:
         for registry in (runtime.types, runtime.claims):
-            for offer in registry.offers:
-                declared = runtime.declare(offer) if registry.choose(offer.name).offer is offer else None
-                if isinstance(declared, Declared):
-                    yield from _load_all(runtime, offer, declared.architecture)
+            for offer, architecture in _winners(runtime, registry):
+                yield from _load_all(runtime, offer, architecture)
         yield from _unnamed(runtime)
         consequences = {
             "architectures are registered one by one instead": runtime.bridge.unknown,
@@ -483,11 +480,18 @@ def _loads(classes: Any, architecture: Architecture) -> Iterator[Callable[[], ob
         yield from (partial(classes.processing, name, field) for field in declared)
 
 
+def _winners(runtime: Runtime, registry: Registry) -> Iterator[tuple[Offer, Architecture]]:
+    """Yield each offer that wins its name, with what it declares; broken declarations are passed over."""
+    for offer in registry.offers:
+        declared = runtime.declare(offer) if registry.choose(offer.name).offer is offer else None
+        if isinstance(declared, Declared):
+            yield offer, declared.architecture
+
+
 def _unnamed(runtime: Runtime) -> Iterator[Finding]:
     """Find what a package's register function registers and no entry point names: a new release may have added it."""
-    for offer in runtime.types.offers:
-        declared = runtime.declare(offer) if runtime.types.choose(offer.name).offer is offer else None
-        function = declared.architecture.registered_by if isinstance(declared, Declared) else None
+    for offer, architecture in _winners(runtime, runtime.types):
+        function = architecture.registered_by
         others = sorted(runtime.bridge.classes.registered(function).types) if function is not None else ()
         for model_type in others:
             if model_type not in runtime.types:
