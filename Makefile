@@ -24,7 +24,7 @@ demo: $(VENV)/.base  ## run the main job on a real checkpoint and say what was d
 	$(BIN)/python examples/demo.py
 
 test: $(VENV)/.dev $(ZOO)/.dev  ## the everyday tests: autoreg's with its example plugin, then those of all plugins
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 	$(ZOO)/bin/python -m pytest -n 2 $(ZOO_TESTS)
 
 # What the packages in DECLARED get wrong is listed for the newest transformers only.

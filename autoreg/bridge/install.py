@@ -14,7 +14,19 @@ from autoreg.bridge.plugins import Plugins
 from autoreg.bridge.remote_code import RUN, TRUST, judged, trusted
 from autoreg.bridge.tables import AUTO_PACKAGE, PROCESSING, descendants
 from autoreg.bridge.watch import Watch
-from autoreg.bridge.weights import FILL, RESOLVE, WRITE, Originals, filling, resolving, writing
+from autoreg.bridge.weights import (
+    BUILD,
+    FILL,
+    MOVE,
+    RESOLVE,
+    WRITE,
+    Originals,
+    building,
+    filling,
+    moving,
+    resolving,
+    writing,
+)
 
 __all__ = ["Bridge"]
 
@@ -136,16 +148,24 @@ class Bridge:
         self.originals.remember()
         base: Any = module.PreTrainedModel
         plugins = self.classes.plugins
-        if hasattr(module, RESOLVE) and isinstance(vars(base).get(FILL), staticmethod):
+        # From the class's own dict: `getattr` would hand out the functions without their wrappers.
+        fill, build, move = map(vars(base).get, (FILL, BUILD, MOVE))
+        if hasattr(module, RESOLVE) and isinstance(fill, staticmethod):
             self._put(module, RESOLVE, resolving(getattr(module, RESOLVE), plugins))
-            # From the class's own dict: `getattr` would hand out the function without its wrapper.
-            fill = vars(base)[FILL]
-            setattr(base, FILL, staticmethod(filling(fill.__func__, plugins)))
-            self._undo.append(lambda: setattr(base, FILL, fill))
+            self._swap(base, FILL, fill, staticmethod(filling(fill.__func__, plugins)))
         else:
             self.unseen.append(f"{module.__name__}.{RESOLVE} and PreTrainedModel.{FILL}")
+        if isinstance(build, classmethod) and callable(move):
+            self._swap(base, BUILD, build, classmethod(building(build.__func__, plugins)))
+            self._swap(base, MOVE, move, moving(move, plugins))
+        else:
+            self.unseen.append(f"PreTrainedModel.{BUILD} and PreTrainedModel.{MOVE}")
         if hasattr(module, WRITE):  # without it, the files are read once more after they were written
             self._put(module, WRITE, writing(getattr(module, WRITE), plugins))
+
+    def _swap(self, holder: type, name: str, before: Any, after: Any) -> None:
+        setattr(holder, name, after)
+        self._undo.append(lambda: setattr(holder, name, before))
 
     def _forbid_remote_code(self, module: ModuleType) -> None:
         _, field = PROCESSING.get(module.__name__, ("", ""))

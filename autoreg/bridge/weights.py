@@ -17,10 +17,27 @@ from typing import Any, Protocol
 
 from autoreg.bridge.plugins import Plugins
 
-__all__ = ["FILL", "RESOLVE", "WRITE", "Observer", "Originals", "Witness", "filling", "resolving", "ties_of", "writing"]
+__all__ = [
+    "BUILD",
+    "FILL",
+    "MOVE",
+    "RESOLVE",
+    "WRITE",
+    "Observer",
+    "Originals",
+    "Witness",
+    "building",
+    "filling",
+    "moving",
+    "resolving",
+    "ties_of",
+    "writing",
+]
 
 RESOLVE, FILL = "_get_resolved_checkpoint_files", "_load_pretrained_model"
 """What finds the weight files (a function of `modeling_utils`), and what reads them (of `PreTrainedModel`)."""
+BUILD, MOVE = "get_init_context", "_move_missing_keys_from_meta_to_device"
+"""What says in which contexts a model is built, and what gives memory to tensors of which the files have nothing."""
 WRITE = "safe_save_file"
 """What a model's `save_pretrained` writes a weight file with, under its name in `modeling_utils`."""
 
@@ -43,6 +60,9 @@ class Observer(Protocol):
             resized: whether the caller accepts other shapes (`ignore_mismatched_sizes`).
             renamed: what transformers calls a tensor of the files that has a name of former days.
         """
+
+    def allocating(self) -> AbstractContextManager[None]:
+        """Return the block in which a model is built, or memory is given to what the files do not have."""
 
 
 class Witness(Protocol):
@@ -100,6 +120,29 @@ def filling(fill: Callable[..., Any], plugins: Plugins) -> Callable[..., Any]:
         return fill(model, state_dict, checkpoint_files, load_config, *rest, **more)
 
     return filled
+
+
+def building(contexts: Callable[..., list[Any]], plugins: Plugins) -> Callable[..., list[Any]]:
+    """Return what says in which contexts a model is built: the observer's is the innermost."""
+
+    @functools.wraps(contexts)
+    def extended(model_class: Any, *inputs: Any, **options: Any) -> list[Any]:
+        observer = plugins.observer()
+        return [*contexts(model_class, *inputs, **options), *([observer.allocating()] if observer else [])]
+
+    return extended
+
+
+def moving(move: Callable[..., None], plugins: Plugins) -> Callable[..., None]:
+    """Return what gives memory to tensors of which the files have nothing, in the observer's block."""
+
+    @functools.wraps(move)
+    def moved(model: Any, *inputs: Any, **options: Any) -> None:
+        observer = plugins.observer()
+        with observer.allocating() if observer else nullcontext():
+            move(model, *inputs, **options)
+
+    return moved
 
 
 def _renamed(steps: Sequence[Any], name: str) -> str:

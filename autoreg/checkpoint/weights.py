@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from autoreg.checkpoint.header import Header, Tensor, listed, opened, read_header
 from autoreg.checkpoint.json_file import AGAIN, strict_json
@@ -22,7 +23,7 @@ _LARGEST_INDEX = 100_000_000
 _SHARD = re.compile(r"(?:pytorch_)?model(?:\.([\w.-]+))?-\d{5}-of-\d{5}\.(?:safetensors|bin)")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)  # no slots: what is worked out of the headers is kept
 class Weights:
     """The weight files of a checkpoint that loading would read, looked over.
 
@@ -38,7 +39,7 @@ class Weights:
     headers: tuple[Header, ...]
     pickles: tuple[str, ...]
 
-    @property
+    @cached_property
     def tensors(self) -> Mapping[str, tuple[str, Tensor]]:
         """Every tensor of the safetensors files, with the file that holds it, by name."""
         return {name: (header.file, tensor) for header in self.headers for name, tensor in header.tensors.items()}

@@ -9,7 +9,8 @@ import copy
 import os
 import pickle
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -107,7 +108,7 @@ class Load:
         Raises:
             CheckpointError: a weight file cannot be what it should be, or the model is not wholly loaded.
         """
-        with runtime.observing(self), self._poison:
+        with runtime.observing(self):
             try:
                 result = call()
             except CheckpointError:
@@ -224,11 +225,11 @@ class Load:
         if converted or self.weights is None:
             return
         stored = self.weights.tensors
-        wanted = model.state_dict()
+        wanted, prefix = model.state_dict(keep_vars=True), getattr(model, "base_model_prefix", "")
         mismatched = []
-        self._each_once({name: renamed(name) for name in stored}, wanted, getattr(model, "base_model_prefix", ""))
+        self._each_once({name: renamed(name) for name in stored}, wanted, prefix)
         for name, (file, tensor) in stored.items():
-            here = _counterpart(name, wanted, getattr(model, "base_model_prefix", ""))
+            here = _counterpart(name, wanted, prefix)
             if here is None:
                 continue
             if not _same_kind(tensor.dtype, wanted[here].dtype):
@@ -245,6 +246,10 @@ class Load:
         if mismatched and not (resized and self.wishes.strict is not True):
             raise self._incomplete(type(model).__name__, mismatched=tuple(mismatched))
         self._affordable(model, wanted)
+
+    def allocating(self) -> AbstractContextManager[None]:
+        """Fill the memory that is handed out: what the load leaves like that is a hole."""
+        return self._poison.spread()
 
     def _each_once(self, names: Mapping[str, str], wanted: Mapping[str, Any], prefix: str) -> None:
         """Refuse two tensors for one weight: by an old name and a new one, or with and without the base model's prefix.
@@ -271,12 +276,11 @@ class Load:
     def _affordable(self, model: Any, wanted: Mapping[str, Any]) -> None:
         """Refuse a config by which far more memory would be allocated than the files have weights for."""
         assert self.weights is not None  # `model` looked
-        tied = bridge.ties_of(model)
         prefix = getattr(model, "base_model_prefix", "")
         stored = self.weights.tensors
-        absent = {
-            name: wanted[name] for name in wanted if name not in tied and _counterpart(name, stored, prefix) is None
-        }
+        absent = {name: wanted[name] for name in wanted if _counterpart(name, stored, prefix) is None}
+        for name in bridge.ties_of(model) if absent else ():
+            absent.pop(name, None)
         size = sum(tensor.numel() * tensor.element_size() for tensor in absent.values())
         there = sum(tensor.end - tensor.start for _, tensor in stored.values())
         if size > max(_GIGABYTE, 4 * there):
@@ -392,13 +396,11 @@ def _same_kind(stored: str, wanted: torch.dtype) -> bool:
     return kind == ("float" if wanted.is_floating_point else "integer")
 
 
-def _counterpart(name: str, names: Iterable[str] | Mapping[str, Any], prefix: str) -> str | None:
+def _counterpart(name: str, names: Container[str], prefix: str) -> str | None:
     """Return what a tensor is called on the other side: a head's names begin with the base model's prefix."""
-    known = names if isinstance(names, (Mapping, set)) else set(names)
-    for each in (name, f"{prefix}.{name}", name.removeprefix(f"{prefix}.")):
-        if each in known:
-            return each
-    return None
+    if name in names:
+        return name
+    return next((each for each in (f"{prefix}.{name}", name.removeprefix(f"{prefix}.")) if each in names), None)
 
 
 def _names(model_class: Any, config: Any) -> set[str]:

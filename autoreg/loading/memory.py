@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -25,17 +27,23 @@ _MAKERS = frozenset(
 def _tensors(model: Any) -> Iterator[tuple[str, torch.Tensor]]:
     """Yield every tensor that the modules hold: parameters, buffers and plain attributes."""
     for path, module in model.named_modules():
-        yield from module.named_parameters(path, recurse=False, remove_duplicate=False)
-        yield from module.named_buffers(path, recurse=False, remove_duplicate=False)
-        for name, value in vars(module).items():
-            if isinstance(value, torch.Tensor):
-                yield f"{path}.{name}" if path else name, value
+        held = vars(module)
+        for names in (held["_parameters"], held["_buffers"], held):
+            for name, value in names.items():
+                if _of_tensors(type(value)):
+                    yield f"{path}.{name}" if path else name, value
+
+
+@lru_cache(maxsize=1024)
+def _of_tensors(kind: type) -> bool:
+    # `isinstance` asks torch's metaclass, which takes longer than all else for the thousands of attributes of a model.
+    return issubclass(kind, torch.Tensor)
 
 
 def holes(model: Any, filled: set[int], *, meta: bool) -> Iterator[str]:
     """Yield the tensors that nobody wrote to: of the filled memory, and, if asked for, those on the meta device."""
     for name, tensor in _tensors(model):
-        if tensor.device.type == "meta":
+        if tensor.is_meta:
             if meta:
                 yield name
         elif filled and _pointer(tensor) in filled and _unwritten(tensor):
@@ -67,7 +75,8 @@ def _unwritten(tensor: torch.Tensor) -> bool:
 class Poison(TorchFunctionMode):
     """Fills memory that is handed out as it is, so that what nobody writes to afterwards can be told.
 
-    For this thread alone, and for as long as the load takes.
+    For this thread alone, and in the blocks of `spread` alone: every call of torch's in them takes some microseconds
+    more, and reading the weights takes thousands of calls.
     """
 
     def __init__(self, count: Callable[[int], None]) -> None:
@@ -76,6 +85,20 @@ class Poison(TorchFunctionMode):
         self.filled: set[int] = set()
         self._count = count
         self._made = 0
+        self._spread = False
+
+    @contextmanager
+    def spread(self) -> Iterator[None]:
+        """Fill what is handed out in the block; a block inside another one changes nothing."""
+        if self._spread:
+            yield
+            return
+        self._spread = True
+        try:
+            with self:
+                yield
+        finally:
+            self._spread = False
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         made = func(*args, **(kwargs or {}))

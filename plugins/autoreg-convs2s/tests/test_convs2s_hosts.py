@@ -85,9 +85,12 @@ def test_peft(tmp_path):
     assert json.loads((tmp_path / "adapter_config.json").read_text())["base_model_name_or_path"] == CHECKPOINT
 
     loaded = peft.AutoPeftModelForSeq2SeqLM.from_pretrained(str(tmp_path)).eval()
-    assert loaded(**batch).logits.equal(expected)
+    trained = peft.get_peft_model_state_dict(model)
+    assert all(trained[name].equal(tensor) for name, tensor in peft.get_peft_model_state_dict(loaded).items())
+    # Not bit by bit: a product of the same numbers depends on where they lie in memory, on some processors.
+    torch.testing.assert_close(loaded(**batch).logits, expected, rtol=0, atol=1e-4)
     plain = transformers.AutoModelForSeq2SeqLM.from_pretrained(CHECKPOINT)
-    assert (plain(**batch).logits - expected).abs().max() > 1e-4
+    assert (plain(**batch).logits - expected).abs().max() > 1e-2
     torch.testing.assert_close(loaded.merge_and_unload()(**batch).logits, expected, rtol=0, atol=1e-4)
 
 
