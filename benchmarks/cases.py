@@ -54,9 +54,13 @@ class Bench:
 
     def take_turns(self, programs: Sequence[Program], rounds: int) -> Timings:
         """Time the programs in an empty working directory."""
-        empty = self.place("empty")
-        empty.mkdir(exist_ok=True)
-        return interleave(programs, rounds=rounds, folder=empty, tick=self.tick)
+        return interleave(programs, rounds=rounds, folder=self.empty(), tick=self.tick)
+
+    def empty(self) -> Path:
+        """Return the empty folder in which programs work."""
+        folder = self.place("empty")
+        folder.mkdir(exist_ok=True)
+        return folder
 
     def light(self, count: int) -> Path:
         """Return the folder with so many light plugins, written once."""
@@ -240,7 +244,7 @@ def warm(bench: Bench) -> list[Added]:
 def _warm(bench: Bench, what: str, checkpoint: Path) -> Added:
     bench.tick(f"warm loads: {what}")
     timed = program(what, "warm", checkpoint, str(bench.effort.pairs), path=bench.retnet(), says="autoreg")
-    taken = json.loads(capture(timed, bench.place("empty")).splitlines()[-1])
+    taken = json.loads(capture(timed, bench.empty()).splitlines()[-1])
     return Added(what=what, autoreg=tuple(taken["autoreg"]), plain=tuple(taken["plain"]))
 
 

@@ -30,7 +30,7 @@ def _tensors(model: Any) -> Iterator[tuple[str, torch.Tensor]]:
         held = vars(module)
         for names in (held["_parameters"], held["_buffers"], held):
             for name, value in names.items():
-                if _of_tensors(type(value)):
+                if _of_tensors(type(value)):  # type: ignore[arg-type]  # every class is hashable
                     yield f"{path}.{name}" if path else name, value
 
 
