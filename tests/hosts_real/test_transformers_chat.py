@@ -7,6 +7,7 @@ import pytest
 import tokenizers
 import torch
 import transformers
+from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 import autoreg
 from tests.hosts_real.launching import TRANSFORMERS, checkpoint, run
@@ -25,7 +26,7 @@ def streamable(folder: Path) -> transformers.PreTrainedTokenizerFast:
     """Save the trained RetNet with what a chat takes: a template, and its bytes as a tokenizer that can stream."""
     path = checkpoint("retnet")
     autoreg.AutoModelForCausalLM.from_pretrained(path).save_pretrained(folder)
-    letters = transformers.convert_slow_tokenizer.bytes_to_unicode()
+    letters = bytes_to_unicode()
     rust = tokenizers.Tokenizer(tokenizers.models.BPE(vocab={letters[each]: each for each in letters}, merges=[]))
     rust.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     rust.decoder = tokenizers.decoders.ByteLevel()
