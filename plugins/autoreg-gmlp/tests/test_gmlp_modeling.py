@@ -165,6 +165,19 @@ def test_hidden_states_and_attentions_are_in_the_callers_places(make_model, kind
         assert actual[..., 3:, :3].abs().max() == 0
 
 
+@KINDS
+@pytest.mark.parametrize("dtype", [torch.bool, torch.int64, torch.float32])
+def test_real_tokens_move_as_by_a_stable_sort(make_model, kind, dtype):
+    """Every layer gets what a stable sort of the mask puts before it, bit by bit, padding too, whatever the dtype."""
+    model, ids = make_model(max_position_embeddings=64, **kind), _ids(length=64)
+    mask = (torch.rand(2, 64, generator=torch.Generator().manual_seed(0)) < 0.6).to(dtype)
+    order = mask.logical_not().int().argsort(dim=1, stable=True)
+    given = []
+    model.layers[0].register_forward_pre_hook(lambda module, args: given.append(args[0]))
+    model(ids, attention_mask=mask)
+    assert given[0].equal(model.embed_tokens(ids.gather(1, order)))
+
+
 def test_the_order_of_tokens_matters(make_model):
     """Two tokens that change places change the third: positions need no embedding."""
     model, ids = make_model(), torch.tensor([[4, 5, 6], [5, 4, 6]])
