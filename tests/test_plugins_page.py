@@ -47,8 +47,15 @@ def test_the_page_counts_by_level_and_names_what_is_not_green() -> None:
     text = page([report])
     assert "| `zigzag` | autoreg-zigzag 1.0 | 1 | 1 **red**, 1 expected | 1 passed | none | 3 |" in text
     assert "2 cells: 1 a defect of transformers, 1 not yet looked into." in text
-    assert (
-        "| autoreg-zigzag 1.0 | transformers: known | Two configs differ | 1 | `config.copies` | `ZigzagModel` |"
-        in text
-    )
+    assert "| autoreg-zigzag | transformers: known | Two configs differ | 1 | `config.copies` | `ZigzagModel` |" in text
     assert "Run with torch 2.13.0." in text
+
+
+def test_of_many_checks_the_first_are_named_and_the_others_counted() -> None:
+    """A cause of many cells names three checks and says how many more there are, and so for the classes."""
+    cells = [
+        {**FAILED, "check": f"config.{letter}", "subject": f"Zigzag{letter}", "reason": "same"} for letter in "edcba"
+    ]
+    facts = {"owner": "autoreg-zigzag 1.0", "versions": {"torch": "2.13.0"}, "seconds": 1.0}
+    text = page([{**facts, "name": "zigzag", "classes": ["Zigzaga"], "cells": cells}])
+    assert "| 5 | `config.a`, `config.b`, `config.c`, 2 more | `Zigzaga`, `Zigzagb`, `Zigzagc`, 2 more |" in text

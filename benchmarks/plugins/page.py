@@ -16,6 +16,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "contributor" / "plugins.md"
 Report = Mapping[str, Any]
 _LEVELS = ("loads", "runs", "scales")
 _RED = ("failed", "error", "vacuous")
+_MOST_NAMES = 3
 
 _HEAD = """\
 # The suite on the plugins
@@ -26,6 +27,7 @@ that only declare the classes of a package on PyPI. Written by `python -m benchm
 
 - *passed*, *red* and *expected* are cells: one check of one class. What does not apply to a class is not counted
 - *expected*: it fails, and the plugin says why
+- of the checks and classes that have a cause in common the first three are named
 """
 
 
@@ -80,7 +82,8 @@ def _triage(reports: Sequence[Report]) -> list[str]:
 
 def _row(key: tuple[str, Cause], cells: Sequence[tuple[str, str]], *, example: str) -> str:
     owner, found = key
-    texts = (owner, _cell(found.why), _cell(example), str(len(cells)), _named(cells, 0), _named(cells, 1))
+    plugin = owner.partition(" ")[0]  # its version is in the table above
+    texts = (plugin, _cell(found.why), _cell(example), str(len(cells)), _named(cells, 0), _named(cells, 1))
     return f"| {' | '.join(texts)} |"
 
 
@@ -94,4 +97,7 @@ def _cell(text: str) -> str:
 
 
 def _named(cells: Sequence[tuple[str, str]], index: int) -> str:
-    return ", ".join(f"`{name}`" for name in sorted({cell[index] for cell in cells}))
+    """Return the first names, and how many more there are: the results have all."""
+    names = sorted({cell[index] for cell in cells})
+    more = [f"{len(names) - _MOST_NAMES} more"] if len(names) > _MOST_NAMES else []
+    return ", ".join([*(f"`{name}`" for name in names[:_MOST_NAMES]), *more])
