@@ -73,18 +73,16 @@ def _triage(reports: Sequence[Report]) -> list[str]:
     for kind, title in KINDS.items():
         found = {key: cells for key, cells in sorted(groups.items(), key=_order) if key[1].kind == kind}
         if found:
-            lines += ["", f"### {title[0].upper()}{title[1:]}", ""]
-            columns = ("plugin", "why", "for example", "cells", "checks", "classes")
-            lines += [f"| {' | '.join(columns)} |", "| --- | --- | --- | ---: | --- | --- |"]
-            lines += [_row(key, cells, example=examples[key]) for key, cells in found.items()]
+            lines += ["", f"### {title[0].upper()}{title[1:]}"]
+        for owner in dict.fromkeys(owner for owner, _ in found):
+            lines += ["", f"**{owner}**", "", "| why | for example | cells | where |", "| --- | --- | ---: | --- |"]
+            lines += [_row(key[1], cells, example=examples[key]) for key, cells in found.items() if key[0] == owner]
     return lines
 
 
-def _row(key: tuple[str, Cause], cells: Sequence[tuple[str, str]], *, example: str) -> str:
-    owner, found = key
-    plugin = owner.partition(" ")[0]  # its version is in the table above
-    texts = (plugin, _cell(found.why), _cell(example), str(len(cells)), _named(cells, 0), _named(cells, 1))
-    return f"| {' | '.join(texts)} |"
+def _row(found: Cause, cells: Sequence[tuple[str, str]], *, example: str) -> str:
+    where = f"{_named(cells, 0)}; {_named(cells, 1)}"
+    return f"| {_cell(found.why)} | {_cell(example)} | {len(cells)} | {where} |"
 
 
 def _order(item: tuple[tuple[str, Cause], list[tuple[str, str]]]) -> tuple[str, int, str]:
