@@ -122,6 +122,8 @@ class Architecture:
         image_processor, video_processor: one class, or one for each backend (`"pil"`, `"torchvision"`).
         overrides_native: for which versions of transformers the plugin wins over transformers' own
             architecture of this model type, as a version specifier (`"<5.30"`).
+        hands_over: for which versions of transformers its own may stand for this architecture, as `autoreg handover`
+            found; where both fields say so, this one holds.
         registered_by: `"module:function"`, a package's own function that registers its classes with transformers:
             it is run in isolation at the first look-up, and what it registered for `model_type` is read back.
             Such a declaration names no class.
@@ -146,6 +148,7 @@ class Architecture:
     feature_extractor: ClassRef | None
     processor: ClassRef | None
     overrides_native: str | None
+    hands_over: str | None
     registered_by: ClassRef | None
     weight_conversions: ClassRef | str | None
     conformance: ClassRef | None
@@ -165,6 +168,7 @@ class Architecture:
         feature_extractor: Reference | None = None,
         processor: Reference | None = None,
         overrides_native: str | None = None,
+        hands_over: str | None = None,
         registered_by: Reference | None = None,
         weight_conversions: Reference | None = None,
         conformance: Reference | None = None,
@@ -181,7 +185,8 @@ class Architecture:
         put(self, "video_processor", _backends("video_processor", video_processor))
         put(self, "feature_extractor", _optional("feature_extractor", feature_extractor))
         put(self, "processor", _optional("processor", processor))
-        put(self, "overrides_native", _specifier(overrides_native))
+        put(self, "overrides_native", _specifier("overrides_native", overrides_native))
+        put(self, "hands_over", _specifier("hands_over", hands_over))
         put(self, "registered_by", _optional("registered_by", registered_by))
         put(self, "weight_conversions", _conversions(weight_conversions))
         put(self, "conformance", _optional("conformance", conformance))
@@ -205,6 +210,11 @@ class Architecture:
         if named:
             problem = f"its classes are those that the function registers, and `{named[0]}` is declared beside it"
             raise DeclarationError(field="registered_by", value=str(self.registered_by), problem=problem)
+
+    @property
+    def meets_native(self) -> bool:
+        """Whether it says who is used where transformers has the model type too; the two may then share class names."""
+        return self.overrides_native is not None or self.hands_over is not None
 
     def references(self) -> Iterator[tuple[str, ClassRef]]:
         """Yield `(field, reference)` for every class that is declared, in the order of the fields.
@@ -288,7 +298,7 @@ def _class_names(names: Any) -> tuple[str, ...]:
     return listed
 
 
-def _specifier(text: str | None) -> str | None:
+def _specifier(field: str, text: str | None) -> str | None:
     if text is None:
         return None
     from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -297,7 +307,7 @@ def _specifier(text: str | None) -> str | None:
         return str(SpecifierSet(text))
     except (InvalidSpecifier, TypeError, AttributeError) as error:
         problem = 'not a version specifier of transformers, such as "<5.30" or ">=5.20,<5.24"'
-        raise DeclarationError(field="overrides_native", value=text, problem=problem) from error
+        raise DeclarationError(field=field, value=text, problem=problem) from error
 
 
 def _conversions(value: Reference | None) -> ClassRef | str | None:

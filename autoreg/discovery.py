@@ -336,7 +336,7 @@ def declare(offer: Offer) -> Declared | Broken:
 
 def _taken_names(architecture: Architecture) -> str:
     """Return which class name is already one of transformers' own: it looks classes up by `__name__`."""
-    if architecture.overrides_native is not None:
+    if architecture.meets_native:
         return ""
     for field, reference in architecture.references():
         if reference.name in natives.class_names() and not reference.module.startswith("transformers"):

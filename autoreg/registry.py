@@ -2,7 +2,7 @@
 
 It is given the offers, what transformers has, and the user's switches; it imports, reads and warns
 nothing. The one question that metadata cannot answer (does the plugin declare that it overrides
-transformers' own?) is put to `declare`, which the caller supplies.
+transformers' own, or hands over to it?) is put to `declare`, which the caller supplies.
 """
 
 from __future__ import annotations
@@ -99,6 +99,7 @@ class Registry:
         for offer in offers:
             self._by_name.setdefault(offer.name, []).append(offer)
         self._choices: dict[str, Choice] = {}
+        self._beside: dict[Offer, tuple[str, str]] = {}
 
     @property
     def offers(self) -> tuple[Offer, ...]:
@@ -129,9 +130,10 @@ class Registry:
     def _fate(self, offer: Offer, winner: Offer | str | None, conflict: ConflictError | None) -> str:
         if offer is winner:
             return "wins"
-        verdict = self._verdict(offer) if winner == NATIVE else None
-        handed_over = verdict is not None and verdict.verdict == EQUIVALENT
-        return "conflict" if conflict else "handed over" if handed_over else "loses"
+        if conflict:
+            return "conflict"
+        by_rule = winner == NATIVE and self.switches.prefer.get(offer.name) != NATIVE
+        return self._beside_native(offer)[0] if by_rule else "loses"
 
     def _standing(self, offer: Offer) -> str:
         disable, only = self.switches.disable, self.switches.only
@@ -154,38 +156,43 @@ class Registry:
 
     def _by_rule(self, name: str, able: list[Offer], offers: list[Offer]) -> _Verdict:
         native = name in self.native
-        overriding = [offer for offer in able if self._overrides(offer)] if native else able
-        if len(overriding) > 1:
-            reason = f"{len(overriding)} plugins claim it and AUTOREG_PREFER does not choose"
-            return None, reason, _conflict(name, overriding)
-        if overriding:
-            verdict = self._verdict(overriding[0]) if native else None
-            reason = "it declares that it overrides transformers' own" if native else "no other plugin claims it"
-            return overriding[0], _said(verdict) or reason, None
+        claiming = [offer for offer in able if not native or self._beside_native(offer)[0] == "wins"]
+        if len(claiming) > 1:
+            reason = f"{len(claiming)} plugins claim it and AUTOREG_PREFER does not choose"
+            return None, reason, _conflict(name, claiming)
+        if claiming:
+            reason = self._beside_native(claiming[0])[1] if native else "no other plugin claims it"
+            return claiming[0], reason, None
         if native:
-            said = next((text for offer in able if (text := _said(self._verdict(offer)))), "")
-            if said:
-                return NATIVE, said, None
-            return NATIVE, "transformers has it, and no plugin declares that it overrides it", None
+            handed_over = next((reason for _, reason in map(self._beside_native, able) if reason), "")
+            return NATIVE, handed_over or "transformers has it, and no plugin declares that it overrides it", None
         unusable = [offer for offer in offers if self._standing(offer) == "unusable"]
         if unusable:
             return unusable[0], "the only plugin that claims it cannot be used here", None
         return None, "nobody has it", None
 
-    def _verdict(self, offer: Offer) -> Verdict | None:
-        """Return what a handover found of this release of the plugin and of transformers, if there was one."""
+    def _beside_native(self, offer: Offer) -> tuple[str, str]:
+        """Return what becomes of an offer beside transformers' own, and why."""
+        if offer not in self._beside:
+            self._beside[offer] = self._weigh(offer)
+        return self._beside[offer]
+
+    def _weigh(self, offer: Offer) -> tuple[str, str]:
+        """Hear the user's verdicts first, then the plugin itself."""
         for verdict in self.switches.handovers:
             about = verdict.model_type == offer.name and offer.is_by(verdict.distribution)
             if about and verdict.holds(offer.version, self._version):
-                return verdict
-        return None
+                reason = f"a handover found transformers' own and the plugin's: {verdict.verdict}"
+                return "handed over" if verdict.verdict == EQUIVALENT else "wins", reason
+        architecture = getattr(self._declare(offer), "architecture", None)
+        if self._among(getattr(architecture, "hands_over", None)):
+            return "handed over", "the plugin declares that it hands over to transformers' own"
+        if self._among(getattr(architecture, "overrides_native", None)):
+            return "wins", "it declares that it overrides transformers' own"
+        return "loses", ""
 
-    def _overrides(self, offer: Offer) -> bool:
-        verdict = self._verdict(offer)
-        if verdict is not None:
-            return verdict.verdict != EQUIVALENT
-        declared = self._declare(offer)
-        specifier = getattr(getattr(declared, "architecture", None), "overrides_native", None)
+    def _among(self, specifier: str | None) -> bool:
+        """Say whether the installed transformers is one of those that a plugin names, if it names any."""
         if specifier is None:
             return False
         from packaging.specifiers import SpecifierSet
@@ -224,11 +231,6 @@ def unknown_switches(switches: Switches, registries: Sequence[Registry]) -> tupl
         if not (native or shared or any(offer.name == name for offer in by)):
             found.append(("AUTOREG_PREFER", f"{name}={distribution}"))
     return tuple(found)
-
-
-def _said(verdict: Verdict | None) -> str:
-    """Return the reason that a verdict is; empty without one."""
-    return "" if verdict is None else f"a handover found transformers' own and the plugin's: {verdict.verdict}"
 
 
 def _conflict(name: str, offers: Iterable[Offer]) -> ConflictError:

@@ -47,6 +47,7 @@ from autoreg.diagnosis import Explanation, Finding, Row
 from autoreg.pytest_plugin import conformance
 from autoreg.scaffold import Made
 from autoreg.verdicts import Verdict
+from benchmarks.first_plugin import Step
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -534,6 +535,19 @@ def test_the_benchmarks_are_those_that_were_recorded() -> None:
         times = f"{each['theirs']:.2f} s | {each['ours']:.2f} s | {each['ours'] / each['theirs']:.2f}"
         assert f"| {each['family']} | {each['tests']} tests, {each['checks']} checks | {times} |" in page
     assert (DOCS / "assets" / "bench.png").read_bytes() == (RESULTS / "bench.png").read_bytes()
+
+
+def test_the_first_plugins_are_those_that_were_timed() -> None:
+    """The page has each kind's seconds and one transcript as they were recorded; the tutorial has each command."""
+    page, tutorial = _text("figures.md"), _text("author/tutorial.md")
+    kinds = json.loads((RESULTS / "first_plugin.json").read_text(encoding="utf-8"))["kinds"]
+    for kind, steps in kinds.items():
+        *way, again = (step["seconds"] for step in steps)
+        cells = " | ".join(f"{seconds:.1f}" for seconds in (*way, sum(way), again))
+        assert f"\n| {kind} | {cells} |\n" in page
+        typed = [step["command"].removesuffix(f" --kind {kind}") for step in steps[:-1]]
+        assert [command for command in typed if f"\n{command}\n" not in tutorial] == []
+    assert "\n".join(str(Step(**step)) for step in kinds["vision"]) in page
 
 
 def test_the_figures_of_the_checkpoints_are_those_of_their_training() -> None:

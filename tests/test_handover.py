@@ -187,10 +187,11 @@ def verdict_for(verdict: str, **changes: str) -> Verdict:
     return Verdict(verdict=verdict, **fields)
 
 
-def chosen(file: Path, verdict: Verdict, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str, str, list[str]]:
-    """Return who has `bert` under the verdict: winner, reason, what became of the plugin, warnings."""
-    file.write_text(written(verdict))
-    monkeypatch.setenv("AUTOREG_HANDOVER", str(file))
+def chosen(file: Path, verdict: Verdict | None, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str, str, list[str]]:
+    """Return who has `bert` under the verdict, if any: winner, reason, what became of the plugin, warnings."""
+    if verdict is not None:
+        file.write_text(written(verdict))
+        monkeypatch.setenv("AUTOREG_HANDOVER", str(file))
     with autoreg.isolated() as runtime, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         choice = runtime.types.choose("bert")
@@ -234,6 +235,55 @@ def test_a_verdict_holds_within_its_versions(
     assert len(warned) == 1
 
 
+def test_a_plugin_says_itself_that_it_hands_over(
+    make_plugin: MakePlugin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plugin that declares `hands_over` steps back in silence, for those releases, with no variable set."""
+    plugin = make_plugin("bert", distribution="my-bert", hands_over=">=5,<6")
+    winner, reason, fate, warned = chosen(tmp_path / "v.json", None, monkeypatch)
+    assert (winner, fate, warned) == (NATIVE, "handed over", [])
+    assert reason == "the plugin declares that it hands over to transformers' own"
+    assert plugin.imported() == ["plugin"]
+
+
+def test_a_plugin_does_not_hand_over_to_other_releases(
+    make_plugin: MakePlugin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond the releases of transformers that it names, the plugin loses with a warning, as it would without."""
+    make_plugin("bert", distribution="my-bert", hands_over=">=6")
+    winner, _, fate, warned = chosen(tmp_path / "v.json", None, monkeypatch)
+    assert (winner, fate, len(warned)) == (NATIVE, "loses", 1)
+
+
+def test_a_declaration_is_not_imported_to_hand_over_what_only_the_plugin_has(
+    make_plugin: MakePlugin, isolated: Runtime
+) -> None:
+    """Where transformers lacks the model type, nobody asks the declaration who has it."""
+    plugin = make_plugin("zigzag", hands_over=">=5")
+    assert isolated.types.choose("zigzag").offer is not None
+    assert plugin.imported() == []
+
+
+def test_the_users_verdict_comes_before_the_plugins(
+    make_plugin: MakePlugin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where both have something to say, the file that the user names decides."""
+    make_plugin("bert", distribution="my-bert", hands_over=">=5")
+    winner, reason, fate, _ = chosen(tmp_path / "v.json", verdict_for(DIFFERENT), monkeypatch)
+    assert (winner, fate) == ("my-bert", "wins")
+    assert reason == "a handover found transformers' own and the plugin's: different"
+
+
+def test_a_declaration_of_nonsense_hands_nothing_over(
+    make_plugin: MakePlugin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A specifier that is none breaks the plugin, which `doctor` names; transformers' own is used with the warning."""
+    make_plugin("bert", distribution="my-bert", hands_over="5.24")
+    winner, _, fate, (warned,) = chosen(tmp_path / "v.json", None, monkeypatch)
+    assert (winner, fate) == (NATIVE, "loses")
+    assert warned.startswith("my-bert 1.0 declares 'bert', which transformers has too")
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
@@ -268,6 +318,8 @@ def test_the_command_writes_what_the_registry_reads(
     assert json.loads(capsys.readouterr().out)["verdict"] == verdict.verdict == KEY_MAP
     assert verdict.holds("1.0", version("transformers"))
     assert not verdict.holds("1.1", version("transformers"))
+    assert main(["handover", "llama"]) == 0
+    assert f'overrides_native="{verdict.transformers}"' in capsys.readouterr().out
     monkeypatch.setenv("AUTOREG_HANDOVER", str(file))
     with autoreg.isolated() as runtime:
         assert runtime.types.choose("llama").offer is not None

@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks.plugins.page import page
-from benchmarks.plugins.triage import Known, cause
+from benchmarks.plugins.triage import Known, cause, evidence
 
 CELL = {"check": "config.kept", "level": "loads", "subject": "ZigzagModel", "difference": ""}
 FAILED = {**CELL, "verdict": "failed", "reason": "Building ZigzagModel changes the config"}
@@ -47,8 +47,24 @@ def test_the_page_counts_by_level_and_names_what_is_not_green() -> None:
     text = page([report])
     assert "| `zigzag` | autoreg-zigzag 1.0 | 1 | 1 **red**, 1 expected | 1 passed | none | 3 |" in text
     assert "2 cells: 1 a defect of transformers, 1 not yet looked into." in text
-    assert (
-        "| autoreg-zigzag 1.0 | transformers: known | Two configs differ | 1 | `config.copies` | `ZigzagModel` |"
-        in text
-    )
+    row = "| transformers: known | Two configs differ | 1 | `config.copies`; `ZigzagModel` |"
+    head = "**autoreg-zigzag 1.0**\n\n| why | for example | cells | where |\n| --- | --- | ---: | --- |"
+    assert f"### A defect of transformers\n\n{head}\n{row}" in text
     assert "Run with torch 2.13.0." in text
+
+
+def test_of_many_checks_the_first_are_named_and_the_others_counted() -> None:
+    """A cause of many cells names three checks and says how many more there are, and so for the classes."""
+    cells = [
+        {**FAILED, "check": f"config.{letter}", "subject": f"Zigzag{letter}", "reason": "same"} for letter in "edcba"
+    ]
+    facts = {"owner": "autoreg-zigzag 1.0", "versions": {"torch": "2.13.0"}, "seconds": 1.0}
+    text = page([{**facts, "name": "zigzag", "classes": ["Zigzaga"], "cells": cells}])
+    assert "| 5 | `config.a`, `config.b`, `config.c`, 2 more; `Zigzaga`, `Zigzagb`, `Zigzagc`, 2 more |" in text
+
+
+def test_evidence_is_not_cut_within_a_name() -> None:
+    """Long evidence ends before a name in backquotes that it would cut: the rest of the row would be code."""
+    assert evidence({**FAILED, "reason": "`a_name` and `another`"}, longest=17) == "`a_name` and…"
+    assert evidence({**FAILED, "reason": "`a_name` and `another`"}, longest=11) == "`a_name` an…"
+    assert evidence({**FAILED, "reason": "`a_name`"}, longest=8) == "`a_name`"

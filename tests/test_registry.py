@@ -20,10 +20,15 @@ def offer(name: str = "zigzag", distribution: str = "acme", **fields: Any) -> Of
 
 
 def registry(
-    *offers: Offer, native: tuple[str, ...] = (), overrides: str | None = None, version: str = "5.23.0", **switches: Any
+    *offers: Offer,
+    native: tuple[str, ...] = (),
+    overrides: str | None = None,
+    hands_over: str | None = None,
+    version: str = "5.23.0",
+    **switches: Any,
 ) -> Registry:
     declare: Callable[[Offer], Any] = lambda _: SimpleNamespace(  # noqa: E731
-        architecture=SimpleNamespace(overrides_native=overrides)
+        architecture=SimpleNamespace(overrides_native=overrides, hands_over=hands_over)
     )
     return Registry(offers, native=native, switches=Switches(**switches), version=version, declare=declare)
 
@@ -52,6 +57,13 @@ A, B = offer(), offer(distribution="bolt")
         (registry(A, native=("zigzag",), overrides="<6"), A, "it declares that it overrides transformers' own", ["wins"]),
         (registry(A, native=("zigzag",), overrides="<5"), NATIVE, "transformers has it, and no plugin declares that it overrides it", ["loses"]),
         (registry(A, native=("zigzag",), overrides="<6", version="5.24.0.dev0"), A, "it declares that it overrides transformers' own", ["wins"]),
+        (registry(A, native=("zigzag",), hands_over=">=5.23"), NATIVE, "the plugin declares that it hands over to transformers' own", ["handed over"]),
+        (registry(A, native=("zigzag",), hands_over=">=5.23", overrides="<6"), NATIVE, "the plugin declares that it hands over to transformers' own", ["handed over"]),
+        (registry(A, native=("zigzag",), hands_over=">=5.24", overrides="<6"), A, "it declares that it overrides transformers' own", ["wins"]),
+        (registry(A, native=("zigzag",), hands_over=">=5.24"), NATIVE, "transformers has it, and no plugin declares that it overrides it", ["loses"]),
+        (registry(A, native=("zigzag",), hands_over=">=5.23", prefer={"zigzag": NATIVE}), NATIVE, "AUTOREG_PREFER names transformers", ["loses"]),
+        (registry(A, native=("zigzag",), hands_over=">=5.23", prefer={"zigzag": "acme"}), A, "AUTOREG_PREFER names acme", ["wins"]),
+        (registry(A, hands_over=">=5.23"), A, "no other plugin claims it", ["wins"]),
         (registry(A, B, native=("zigzag",), overrides="<6"), None, "2 plugins claim it and AUTOREG_PREFER does not choose", ["conflict", "conflict"]),
         (registry(A, native=("zigzag",), overrides="<6", prefer={"zigzag": NATIVE}), NATIVE, "AUTOREG_PREFER names transformers", ["loses"]),
         (registry(A, native=("zigzag",), prefer={"zigzag": "Acme"}), A, "AUTOREG_PREFER names acme", ["wins"]),

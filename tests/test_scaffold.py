@@ -23,7 +23,7 @@ from autoreg.errors import DeclarationError, SaveError
 from autoreg.runtime import Runtime
 from autoreg.scaffold import KINDS, Made, declaring, new
 from autoreg.scaffold.names import class_prefix
-from tests.plugin_maker import REPOSITORY, write_plugin
+from tests.plugin_maker import REPOSITORY, Plugin, metadata, write_plugin
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -332,29 +332,48 @@ PIP = ["-m", "pip", "--disable-pip-version-check", "--quiet"]
 OFFLINE = ["--no-deps", "--no-build-isolation"]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_kind_goes_the_whole_way(kind: str, tmp_path: Path) -> None:
-    """new, pip install -e, pytest, autoreg check; pip wheel, a clean environment, a checkpoint that loads."""
-    name, work = name_of(kind), tmp_path / "work"
-    python = environment(tmp_path / "author")
-    run(python, "-m", "autoreg", "new", name, "--kind", kind, cwd=work)
-    project = work / f"autoreg-{name}"
-    run(python, *PIP, "install", *OFFLINE, "--editable", project, cwd=work)
-    assert " failed" not in run(python, "-m", "pytest", "-q", cwd=project)
-    assert "is conformant" in run(python, "-m", "autoreg", "check", name, cwd=work)
+def goes_the_whole_way(name: str, *options: str, example: str, author: Path, user: Path) -> str:
+    """new, pip install -e, pytest, autoreg check; pip wheel, into another environment; the class that loads there."""
+    here = Path.cwd()
+    run(author, "-m", "autoreg", "new", name, *options, cwd=here)
+    project = here / f"autoreg-{name}"
+    run(author, *PIP, "install", *OFFLINE, "--editable", project, cwd=here)
+    assert " failed" not in run(author, "-m", "pytest", "-q", cwd=project)
+    assert "is conformant" in run(author, "-m", "autoreg", "check", name, cwd=here)
     source = f"""
 import autoreg
-autoreg.{KINDS[kind].example}.from_config(autoreg.AutoConfig.for_model({name!r})).save_pretrained("checkpoint")
+autoreg.{example}.from_config(autoreg.AutoConfig.for_model({name!r})).save_pretrained("checkpoint")
 """
-    run(python, "-c", source, cwd=work)
-    run(python, *PIP, "wheel", *OFFLINE, "--wheel-dir", tmp_path, project, cwd=work)
-    clean = environment(tmp_path / "user")
-    run(clean, *PIP, "install", "--no-deps", *tmp_path.glob("*.whl"), cwd=work)
+    run(author, "-c", source, cwd=here)
+    run(author, *PIP, "wheel", *OFFLINE, "--wheel-dir", here, project, cwd=here)
+    run(user, *PIP, "install", "--no-deps", *here.glob("*.whl"), cwd=here)
     shutil.rmtree(project)
     source = f"""
 import autoreg
-print(type(autoreg.{KINDS[kind].example}.from_pretrained("checkpoint")).__name__)
+print(type(autoreg.{example}.from_pretrained("checkpoint")).__name__)
 """
-    expected = class_prefix(name) + KINDS[kind].models[KINDS[kind].example]
-    assert run(clean, "-c", source, cwd=work) == f"{expected}\n"
+    return run(user, "-c", source, cwd=here).strip()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_kind_goes_the_whole_way(kind: str, tmp_path: Path) -> None:
+    """From `new` to a checkpoint that loads in an environment which has only the wheel."""
+    name, described = name_of(kind), KINDS[kind]
+    author, user = environment(tmp_path / "author"), environment(tmp_path / "user")
+    loaded = goes_the_whole_way(name, "--kind", kind, example=described.example, author=author, user=user)
+    assert loaded == class_prefix(name) + described.models[described.example]
+
+
+@pytest.mark.slow
+def test_a_declaration_goes_the_whole_way(tmp_path: Path) -> None:
+    """The same for --from, with the classes of a package that has no entry point."""
+    package = Path(new("zigzag", "decoder", folder="theirs").folder) / "autoreg_zigzag"
+    author, user = environment(tmp_path / "author"), environment(tmp_path / "user")
+    for python in (author, user):
+        site = next(python.parents[1].glob("lib*/python*/site-packages"))
+        shutil.copytree(package, site / "theirs")
+        metadata(Plugin(model_type="", distribution="theirs", version="1.2", package="theirs", prefix="", site=site))
+    option = "theirs.modeling_zigzag:ZigzagForCausalLM"
+    loaded = goes_the_whole_way("zigzag", "--from", option, example="AutoModelForCausalLM", author=author, user=user)
+    assert loaded == "ZigzagForCausalLM"

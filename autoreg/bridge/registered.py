@@ -71,6 +71,7 @@ def completed(architecture: Architecture, found: Registered) -> Architecture:
     return Architecture(
         model_type=architecture.model_type,
         overrides_native=architecture.overrides_native,
+        hands_over=architecture.hands_over,
         weight_conversions=architecture.weight_conversions,
         conformance=architecture.conformance,
         summary=architecture.summary,

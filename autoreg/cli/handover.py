@@ -75,6 +75,11 @@ def _write(file: str, verdict: Verdict) -> None:
 def _next(verdict: Verdict, file: str) -> str:
     from autoreg.verdicts import EQUIVALENT
 
-    winner = "transformers' own" if verdict.verdict == EQUIVALENT else "the plugin"
+    winner, field = "the plugin", "overrides_native"
+    if verdict.verdict == EQUIVALENT:
+        winner, field = "transformers' own", "hands_over"
     how = f'AUTOREG_HANDOVER="{file}"' if file else "a file (--output FILE) that AUTOREG_HANDOVER names"
-    return f"With {how}, {winner} has {verdict.model_type!r} in these releases."
+    return (
+        f"With {how}, {winner} has {verdict.model_type!r} in these releases;\n"
+        f'with {field}="{verdict.transformers}" in the declaration, for everybody who installs the plugin.'
+    )

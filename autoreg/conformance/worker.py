@@ -219,6 +219,8 @@ def _serve(
     deriving: Any,
 ) -> None:
     guard.prepare(output)
+    # What hypothesis keeps of a run would be left in the author's working folder.
+    os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(folder / "hypothesis"))
 
     def tell(name: str) -> None:
         deriving.value = name.encode()[: len(deriving) - 1]

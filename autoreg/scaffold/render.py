@@ -26,7 +26,7 @@ _PURPOSES = {
     "pyproject.toml": "name, version, requirements, entry point",
     "README.md": "what it is and how to load it",
     ".gitignore": "what git need not keep",
-    "test.yml": "both ends of the range of transformers, every week",
+    "test.yml": "the tests on both ends of the range, weekly",
     "test_conformance.py": "the conformance suite, one item a check",
     "__init__.py": "empty: imported with the declaration",
     "plugin.py": "the declaration: class names, nothing heavy",

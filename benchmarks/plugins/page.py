@@ -16,6 +16,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "contributor" / "plugins.md"
 Report = Mapping[str, Any]
 _LEVELS = ("loads", "runs", "scales")
 _RED = ("failed", "error", "vacuous")
+_MOST_NAMES = 3
 
 _HEAD = """\
 # The suite on the plugins
@@ -26,6 +27,7 @@ that only declare the classes of a package on PyPI. Written by `python -m benchm
 
 - *passed*, *red* and *expected* are cells: one check of one class. What does not apply to a class is not counted
 - *expected*: it fails, and the plugin says why
+- of the checks and classes that have a cause in common the first three are named
 """
 
 
@@ -71,17 +73,16 @@ def _triage(reports: Sequence[Report]) -> list[str]:
     for kind, title in KINDS.items():
         found = {key: cells for key, cells in sorted(groups.items(), key=_order) if key[1].kind == kind}
         if found:
-            lines += ["", f"### {title[0].upper()}{title[1:]}", ""]
-            columns = ("plugin", "why", "for example", "cells", "checks", "classes")
-            lines += [f"| {' | '.join(columns)} |", "| --- | --- | --- | ---: | --- | --- |"]
-            lines += [_row(key, cells, example=examples[key]) for key, cells in found.items()]
+            lines += ["", f"### {title[0].upper()}{title[1:]}"]
+        for owner in dict.fromkeys(owner for owner, _ in found):
+            lines += ["", f"**{owner}**", "", "| why | for example | cells | where |", "| --- | --- | ---: | --- |"]
+            lines += [_row(key[1], cells, example=examples[key]) for key, cells in found.items() if key[0] == owner]
     return lines
 
 
-def _row(key: tuple[str, Cause], cells: Sequence[tuple[str, str]], *, example: str) -> str:
-    owner, found = key
-    texts = (owner, _cell(found.why), _cell(example), str(len(cells)), _named(cells, 0), _named(cells, 1))
-    return f"| {' | '.join(texts)} |"
+def _row(found: Cause, cells: Sequence[tuple[str, str]], *, example: str) -> str:
+    where = f"{_named(cells, 0)}; {_named(cells, 1)}"
+    return f"| {_cell(found.why)} | {_cell(example)} | {len(cells)} | {where} |"
 
 
 def _order(item: tuple[tuple[str, Cause], list[tuple[str, str]]]) -> tuple[str, int, str]:
@@ -94,4 +95,7 @@ def _cell(text: str) -> str:
 
 
 def _named(cells: Sequence[tuple[str, str]], index: int) -> str:
-    return ", ".join(f"`{name}`" for name in sorted({cell[index] for cell in cells}))
+    """Return the first names, and how many more there are: the results have all."""
+    names = sorted({cell[index] for cell in cells})
+    more = [f"{len(names) - _MOST_NAMES} more"] if len(names) > _MOST_NAMES else []
+    return ", ".join([*(f"`{name}`" for name in names[:_MOST_NAMES]), *more])

@@ -79,4 +79,7 @@ def evidence(cell: Mapping[str, Any], *, longest: int = 140) -> str:
     expected = cell["verdict"] == "expected failure"
     failure = cell["reason"].partition(" (")[2].removesuffix(")") if expected else cell["reason"]
     text = f"{failure}: {cell['difference']}" if cell["difference"] else failure
-    return text if len(text) <= longest else f"{text[:longest]}…"
+    if len(text) <= longest:
+        return text
+    cut = text[:longest]
+    return f"{cut.rpartition('`')[0].rstrip() if cut.count('`') % 2 else cut}…"  # no name is cut: it would never end

@@ -19,7 +19,7 @@ from autoreg.conformance.run import Selection
 from tests.conformance.test_discovery_checks import GOOD
 from tests.conformance.test_discovery_checks import install as install_checks
 from tests.conformance.twins import install
-from tests.plugin_maker import write_plugin
+from tests.plugin_maker import in_new_process, write_plugin
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -150,6 +150,22 @@ def test_a_brokens_plugins_checks_are_red_in_every_report(run: Run, site: Path) 
     assert code == 1
     assert "! suite.checks  acme-checks  error" in out
     assert "the plugin acme-checks 1.0" in out
+
+
+def test_a_run_leaves_nothing_in_the_working_folder(site: Path, tmp_path: Path) -> None:
+    """What hypothesis keeps of a run goes where the child's other files go, and away with them."""
+    here = tmp_path / "empty"
+    here.mkdir()
+    script = """
+        import json, os
+        from autoreg.cli import main
+        main(["check", "tidy", "--only", "properties.config-roundtrip", "--json", "report.json"])
+        with open("report.json") as file:
+            outcomes = json.load(file)["outcomes"]
+        print(json.dumps([[each["verdict"] for each in outcomes], os.listdir()]))
+        """
+    verdicts, left = in_new_process(script, path=[install(site)], cwd=here)
+    assert (verdicts, left) == (["passed"], ["report.json"])
 
 
 def test_explaining_derives_and_runs_nothing(run: Run) -> None:

@@ -77,7 +77,7 @@ def class_names(subject: Subject) -> None:
     for field, reference in architecture.references():
         compared = "the names of the declared classes with those of transformers and of the installed plugins"
         subject.require(
-            reference.name not in theirs or architecture.overrides_native is not None,
+            reference.name not in theirs or architecture.meets_native,
             f"`{field}` is {reference}, and transformers has a class {reference.name!r} of its own",
             compared=compared,
         )
