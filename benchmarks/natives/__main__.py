@@ -44,6 +44,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--all", action="store_true", help="every task head, not only AutoModel, CausalLM, MaskedLM")
     parser.add_argument("--only", nargs="*", default=(), metavar="NAME", help="Auto classes or model types")
     parser.add_argument("--retry", action="store_true", help="try again what failed or was red")
+    parser.add_argument("--stale", action="store_true", help="check again what another state of the suite looked at")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=60, help="a class may take")
     parser.add_argument("--gigabytes", type=float, default=12, help="of address space for a process")
@@ -77,9 +78,11 @@ def _check(options: argparse.Namespace, console: Console) -> None:
     importlib.import_module("torch").set_num_threads(1)
     importlib.import_module("autoreg.conformance.checks")
     importlib.import_module("autoreg.conformance.run")
-    done = verdicts.done(options.out, retry=options.retry)
+    done = verdicts.done(options.out, retry=options.retry, stale=options.stale)
     work = [one for one in architectures(only=options.only, everything=options.all) if one.model_type not in done]
-    rows = examined(work, workers=options.workers, gigabytes=options.gigabytes)
+    suite = verdicts.suite()  # now: its files may change while the sweep runs
+    found = examined(work, workers=options.workers, gigabytes=options.gigabytes)
+    rows = ([{**row, "suite": suite} for row in each] for each in found)
     _record(options.out, rows, total=len(work), console=console)
 
 
@@ -119,7 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         found = verdicts.read(options.out)
         version = importlib.import_module("transformers").__version__
         total = len(architectures(everything=options.all))
-        PAGE.write_text(page(found, version, total=total), encoding="utf-8")
+        PAGE.write_text(page(found, version, total=total, suite=verdicts.suite()), encoding="utf-8")
         verdicts.compress(options.out)
     return 0
 

@@ -30,13 +30,20 @@ those of transformers {version}, with no hints. Written by `python -m benchmarks
 """
 
 
-def page(rows: Sequence[Row], version: str, *, total: int) -> str:
-    """Return the page as Markdown; `total` is the number of architectures that there are."""
+def page(rows: Sequence[Row], version: str, *, total: int, suite: str) -> str:
+    """Return the page as Markdown, of `total` architectures and looked at by this `suite`."""
     classes = [row for row in rows if row["class"]]
-    done = len({row["model_type"] for row in rows})
-    lines = (
-        [f"The sweep is at {done} of {total} architectures; it goes on where it stopped.", ""] if done < total else []
-    )
+    done = {row["model_type"] for row in rows}
+    stale = {row["model_type"] for row in rows if row.get("suite") != suite}
+    lines = []
+    if len(done) < total:
+        lines += [f"The sweep is at {len(done)} of {total} architectures; it goes on where it stopped.", ""]
+    if stale:
+        lines += [
+            f"{len(stale)} of {len(done)} architectures were last looked at by an earlier state of the suite;"
+            " `check --stale` looks at them again.",
+            "",
+        ]
     lines += [*_counts(classes), "", *_underived(classes), "", *_cells(rows)]
     return _HEAD.format(version=version) + "\n".join(lines) + "\n"
 

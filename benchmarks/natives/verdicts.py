@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
-__all__ = ["compress", "done", "read"]
+import autoreg.conformance
+
+__all__ = ["compress", "done", "read", "suite"]
+
+_SUITE = Path(autoreg.conformance.__file__).parent
+
+
+def suite(folder: Path = _SUITE) -> str:
+    """Return a digest of the suite's sources: rows that bear the same one were made by the same suite."""
+    digest = hashlib.sha256()
+    for file in sorted(folder.rglob("*.py")):
+        digest.update(f"{file.relative_to(folder).as_posix()}\0".encode() + file.read_bytes() + b"\0")
+    return digest.hexdigest()[:12]
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -23,13 +36,20 @@ def read(path: Path) -> list[dict[str, Any]]:
     return list({(row["model_type"], row["class"]): row for row in rows}.values())
 
 
-def done(path: Path, *, retry: bool) -> set[str]:
-    """Return the model types that have their rows; with `retry` only those where nothing is red."""
-    rows = read(path)
-    open_again = {row["model_type"] for row in rows if row["problem"] or row["red"]} if retry else set()
+def done(path: Path, *, retry: bool = False, stale: bool = False) -> set[str]:
+    """Return the model types that have their rows.
+
+    Args:
+        path: the file of rows.
+        retry: leave out those where something is red.
+        stale: leave out those that another state of the suite looked at.
+    """
+    rows, now = read(path), suite()
+    red = {row["model_type"] for row in rows if row["problem"] or row["red"]} if retry else set()
+    old = {row["model_type"] for row in rows if row.get("suite") != now} if stale else set()
     if not path.exists() and rows:  # go on from what was compressed
         path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
-    return {row["model_type"] for row in rows} - open_again
+    return {row["model_type"] for row in rows} - red - old
 
 
 def compress(path: Path) -> None:
