@@ -368,7 +368,6 @@ class _ModelFace(_Face):
 
         Raises:
             UnknownArchitectureError: nobody has the config's model type, or this head of it.
-            CheckpointError: a plugin's class was built with a tensor that nothing was ever written to.
             ConflictError, PluginError, RemoteCodeError: as for `from_pretrained`.
         """
         request = _Request(cls.__name__, getattr(config, "name_or_path", ""), {**kwargs, "config": config})
@@ -381,11 +380,7 @@ class _ModelFace(_Face):
         elif architecture is not None:
             request.check_head(cls, architecture)
         with runtime.turn():
-            if architecture is None:
-                return target._inherited_from_config(config, **request.options)
-            from autoreg.loading import built
-
-            return built(lambda: target._inherited_from_config(config, **request.options))
+            return target._inherited_from_config(config, **request.options)
 
     @classmethod
     def _inherited_from_config(cls, config: Any, **options: Any) -> Any:

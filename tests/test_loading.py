@@ -64,8 +64,6 @@ MODELING = """
                 self.register_buffer("angles", torch.arange(4.0), persistent=False)
             if config.hole == "attribute":
                 self.angles = torch.arange(4.0)
-            if config.hole == "parameter":
-                self.angles = nn.Parameter(torch.empty(4))
             self.post_init()
 
         def forward(self, input_ids):
@@ -249,18 +247,6 @@ def test_memory_that_nobody_wrote_to_is_named(save: Save, hole: str) -> None:
     with pytest.raises(CheckpointError, match=r"nothing was ever written to: angles\.\n.*`_init_weights`") as caught:
         autoreg.AutoModel.from_pretrained(folder)
     assert caught.value.part == "angles"
-
-
-def test_a_random_model_has_no_hole_either(save: Save) -> None:
-    """A parameter that `_init_weights` leaves out is named where a model is built from its config, memory or not."""
-    config = autoreg.AutoConfig.from_pretrained(save("Model"))
-    assert autoreg.AutoModel.from_config(config).scale.eq(1).all()
-    config.hole = "parameter"
-    with pytest.raises(CheckpointError, match=r"nothing was ever written to: angles\.\n.*`_init_weights`") as caught:
-        autoreg.AutoModel.from_config(config)
-    assert caught.value.part == "angles"
-    with torch.device("meta"):
-        assert autoreg.AutoModel.from_config(config).angles.is_meta
 
 
 def test_too_many_layers_end_early(save: Save) -> None:

@@ -9,7 +9,7 @@ import copy
 import os
 import pickle
 import time
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,7 +28,7 @@ from autoreg.errors import (
 )
 from autoreg.loading.memory import Poison, copy_out, holes
 
-__all__ = ["Load", "Wishes", "built"]
+__all__ = ["Load", "Wishes"]
 
 _LOOSE = "To load it all the same, with what is missing drawn at random, pass strict=False."
 _GIGABYTE = 1 << 30
@@ -312,7 +312,16 @@ class Load:
     def _judge(self, model: Any, info: Mapping[str, Any]) -> None:
         self._complete(model, info)
         offloaded = {"disk", "cpu"} & set(map(str, (getattr(model, "hf_device_map", None) or {}).values()))
-        _refuse(model, holes(model, self._poison.filled, meta=not offloaded), source=self.source)
+        empty = tuple(holes(model, self._poison.filled, meta=not offloaded))
+        if empty:
+            names = ", ".join(empty)
+            raise CheckpointError(
+                file=self.source,
+                part=empty[0],
+                problem=f"{type(model).__name__} was built with memory that nothing was ever written to: {names}.",
+                advice="Its author has to set it: a buffer that is not saved (`persistent=False`) is built anew after"
+                " loading by `_init_weights`, and other tensors belong into `register_buffer`.",
+            )
 
     def _complete(self, model: Any, info: Mapping[str, Any]) -> None:
         strict, name = self.wishes.strict, type(model).__name__
@@ -355,32 +364,6 @@ class Load:
             problem=f"the weights in its files are not those of {name}{saved}.",
             advice=_LOOSE if self.wishes.strict is None else "strict=True was asked for.",
             **found,
-        )
-
-
-def built(call: Callable[[], Any]) -> Any:
-    """Return the model with random weights that the call builds.
-
-    Raises:
-        CheckpointError: a tensor of it was never written to.
-    """
-    poison = Poison(lambda made: None)
-    with poison.spread():
-        model = call()
-    _refuse(model, holes(model, poison.filled, meta=False), source=model.config.name_or_path)
-    return model
-
-
-def _refuse(model: Any, found: Iterable[str], *, source: str) -> None:
-    names = tuple(found)
-    if names:
-        raise CheckpointError(
-            file=source or f"{type(model).__module__}.{type(model).__name__}",
-            part=names[0],
-            problem=f"{type(model).__name__} was built with memory that nothing was ever written to:"
-            f" {', '.join(names)}.",
-            advice="Its author has to set it: a buffer that is not saved (`persistent=False`) is built anew after"
-            " loading by `_init_weights`, and other tensors belong into `register_buffer`.",
         )
 
 
