@@ -412,7 +412,7 @@ def _class_findings(runtime: Runtime) -> Iterator[Finding]:
         yield from _unnamed(runtime)
         consequences = {
             "architectures are registered one by one instead": runtime.bridge.unknown,
-            "weight files are not looked over before they are loaded": runtime.bridge.unseen,
+            "in a load, damaged weight files or unwritten memory may go unnoticed": runtime.bridge.unseen,
         }
         for consequence, missing in consequences.items():
             for name in missing:

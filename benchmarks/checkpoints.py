@@ -116,10 +116,8 @@ def _acts(model: Any, scratch: Path) -> Mapping[str, Callable[[], object]]:
     return {
         "autoreg.AutoModel.from_pretrained": loads["autoreg"],
         "transformers.AutoModel.from_pretrained": loads["transformers"],
-        "autoreg, weights read": lambda: _touched(loads["autoreg"]()),
-        "transformers, weights read": lambda: _touched(loads["transformers"]()),
-        "autoreg, from the disk": lambda: _touched(loads["autoreg"]()),
-        "transformers, from the disk": lambda: _touched(loads["transformers"]()),
+        **{f"{side}, weights read": lambda load=load: _touched(load()) for side, load in loads.items()},
+        **{f"{side}, from the disk": lambda load=load: _touched(load()) for side, load in loads.items()},
         "save_pretrained": lambda: model.save_pretrained(plain, max_shard_size="50GB"),
         "autoreg.save_pretrained": lambda: autoreg.save_pretrained(model, ours, max_shard_size="50GB"),
         "save_pretrained, then sync": and_sync,

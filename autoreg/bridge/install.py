@@ -36,7 +36,7 @@ class Bridge:
 
     Attributes:
         unknown: the names for look-ups that this transformers does not have: plugins are registered by hand.
-        unseen: the names for loading that it does not have: weight files are not looked over beforehand.
+        unseen: the names for loading that it does not have: what is wrong in a load may go unnoticed.
     """
 
     def __init__(self, plugins: Plugins) -> None:
@@ -140,7 +140,7 @@ class Bridge:
         self._undo.append(lambda: setattr(mapping, "_extra_content", lazy.registered()))
 
     def _put(self, holder: Any, attribute: str, value: Any) -> None:
-        before = getattr(holder, attribute)
+        before = vars(holder)[attribute]  # `getattr` would hand out a class's function without its wrapper
         setattr(holder, attribute, value)
         self._undo.append(lambda: setattr(holder, attribute, before))
 
@@ -148,24 +148,19 @@ class Bridge:
         self.originals.remember()
         base: Any = module.PreTrainedModel
         plugins = self.classes.plugins
-        # From the class's own dict: `getattr` would hand out the functions without their wrappers.
         fill, build, move = map(vars(base).get, (FILL, BUILD, MOVE))
         if hasattr(module, RESOLVE) and isinstance(fill, staticmethod):
             self._put(module, RESOLVE, resolving(getattr(module, RESOLVE), plugins))
-            self._swap(base, FILL, fill, staticmethod(filling(fill.__func__, plugins)))
+            self._put(base, FILL, staticmethod(filling(fill.__func__, plugins)))
         else:
             self.unseen.append(f"{module.__name__}.{RESOLVE} and PreTrainedModel.{FILL}")
         if isinstance(build, classmethod) and callable(move):
-            self._swap(base, BUILD, build, classmethod(building(build.__func__, plugins)))
-            self._swap(base, MOVE, move, moving(move, plugins))
+            self._put(base, BUILD, classmethod(building(build.__func__, plugins)))
+            self._put(base, MOVE, moving(move, plugins))
         else:
             self.unseen.append(f"PreTrainedModel.{BUILD} and PreTrainedModel.{MOVE}")
         if hasattr(module, WRITE):  # without it, the files are read once more after they were written
             self._put(module, WRITE, writing(getattr(module, WRITE), plugins))
-
-    def _swap(self, holder: type, name: str, before: Any, after: Any) -> None:
-        setattr(holder, name, after)
-        self._undo.append(lambda: setattr(holder, name, before))
 
     def _forbid_remote_code(self, module: ModuleType) -> None:
         _, field = PROCESSING.get(module.__name__, ("", ""))

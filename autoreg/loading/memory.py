@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from typing import Any
 
 import torch
@@ -30,14 +29,8 @@ def _tensors(model: Any) -> Iterator[tuple[str, torch.Tensor]]:
         held = vars(module)
         for names in (held["_parameters"], held["_buffers"], held):
             for name, value in names.items():
-                if _of_tensors(type(value)):  # type: ignore[arg-type]  # every class is hashable
+                if isinstance(value, torch.Tensor):
                     yield f"{path}.{name}" if path else name, value
-
-
-@lru_cache(maxsize=1024)
-def _of_tensors(kind: type) -> bool:
-    # `isinstance` asks torch's metaclass, which takes longer than all else for the thousands of attributes of a model.
-    return issubclass(kind, torch.Tensor)
 
 
 def holes(model: Any, filled: set[int], *, meta: bool) -> Iterator[str]:
