@@ -234,7 +234,8 @@ def beams(subject: Subject) -> None:
     Hurts: beam search, with which translation and summarisation are decoded, goes on with the states of other beams.
 
     Change: keep all state of generation in the cache object, with the batch as first axis, and let its layers
-    implement `reorder_cache`; keep nothing on `self`.
+    implement `reorder_cache`; keep nothing on `self`. Inputs beside the text need one row for each example, or an
+    expansion of their own: `generate` repeats every tensor of its inputs row by row, once for each beam.
     """
     subject.need(not own_generate(subject), "it brings a `generate` of its own")
     model = speaker(subject)
@@ -260,7 +261,7 @@ def beams(subject: Subject) -> None:
     subject.close(
         {"sequences_scores": found.sequences_scores},
         {"sequences_scores": expected.sequences_scores},
-        what="Beam search gives other scores with the cache than without: the cache is not reordered",
+        what="Beam search gives other scores with the cache than without",
         compared="the scores of three beams of five tokens with `use_cache=True` and with `use_cache=False`",
     )
 

@@ -114,7 +114,7 @@ def prepare_inputs_for_generation(self, input_ids, **kwargs):
         defect="Keys and values are kept on the attention layer, where no beam search reorders them.",
         check="generation.beams",
         on=_LM,
-        message="the cache is not reordered",
+        message="Beam search gives other scores with the cache than without",
         patches=(
             (
                 "modeling.py",
