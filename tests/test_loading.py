@@ -26,6 +26,7 @@ CONFIGURATION = """
         blocks: int = 2
         tie_word_embeddings: bool = True
         hole: str = ""
+        noisy: bool = False
         memory_size: int = 0
     """
 
@@ -64,6 +65,8 @@ MODELING = """
                 self.register_buffer("angles", torch.arange(4.0), persistent=False)
             if config.hole == "attribute":
                 self.angles = torch.arange(4.0)
+            if config.noisy:
+                self.noise = torch.zeros(2, 4, device="cpu").normal_() + nn.init.uniform_(torch.zeros(4, device="cpu"))
             self.post_init()
 
         def forward(self, input_ids):
@@ -247,6 +250,21 @@ def test_memory_that_nobody_wrote_to_is_named(save: Save, hole: str) -> None:
     with pytest.raises(CheckpointError, match=r"nothing was ever written to: angles\.\n.*`_init_weights`") as caught:
         autoreg.AutoModel.from_pretrained(folder)
     assert caught.value.part == "angles"
+
+
+def test_random_numbers_are_transformers_own(save: Save, plugin: Plugin) -> None:
+    """A new head, and what a model draws off the meta device, are what plain transformers draws from the same seed."""
+    folder = save(noisy=True)
+    models, states = [], []
+    for loaded in (plugin.cls("modeling:ForSequenceClassification"), autoreg.AutoModelForSequenceClassification):
+        torch.manual_seed(7)
+        models.append(loaded.from_pretrained(folder))
+        states.append(torch.get_rng_state())
+    plain, ours = models
+    assert ours.model.noise.unique().numel() == 8
+    assert torch.equal(ours.model.noise, plain.model.noise)
+    assert torch.equal(ours.classifier.weight, plain.classifier.weight)
+    assert torch.equal(*states)
 
 
 def test_too_many_layers_end_early(save: Save) -> None:

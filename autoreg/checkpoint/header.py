@@ -10,7 +10,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from autoreg.checkpoint.json_file import AGAIN, strict_json
 from autoreg.errors import CheckpointError, CheckpointNotFoundError
@@ -31,6 +31,7 @@ _BITS: Mapping[str, int] = {
     **dict.fromkeys(["I32", "U32", "F32"], 32),
     **dict.fromkeys(["C64", "F64", "I64", "U64"], 64),
 }
+_PARTS = frozenset({"dtype", "shape", "data_offsets"})
 # What is found in the place of weights, by its first bytes, and what to do about it.
 _STRANGERS = (
     (b"version https://git-lfs", "it is a Git LFS pointer, not the weights themselves.", "Fetch them: git lfs pull"),
@@ -41,8 +42,7 @@ _STRANGERS = (
 )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Tensor:
+class Tensor(NamedTuple):
     """One tensor as its file's header describes it.
 
     Attributes:
@@ -233,7 +233,7 @@ def _impossible(name: str, value: object) -> str:
     """Return what is wrong with an entry of the header by itself; empty if nothing is."""
     if not _printable(name):
         return "its name is not valid Unicode"
-    if not isinstance(value, dict) or not {"dtype", "shape", "data_offsets"} <= value.keys():
+    if not isinstance(value, dict) or not value.keys() >= _PARTS:
         return f"the header has {_shown(value)} for it, and not an object with dtype, shape and data_offsets"
     if not isinstance(value["dtype"], str) or value["dtype"] not in _BITS:
         return f"its dtype {_shown(value['dtype'])} is none that safetensors has"
@@ -255,8 +255,13 @@ def _printable(name: str) -> bool:
 
 
 def _whole_numbers(value: object) -> bool:
-    # bool is an int to Python, and `true` no size
-    return isinstance(value, list) and all(type(each) is int and 0 <= each <= _MOST_ELEMENTS for each in value)
+    if not isinstance(value, list):
+        return False
+    for each in value:  # noqa: SIM110 # a header has thousands of these lists, and `all` takes four times as long
+        # bool is an int to Python, and `true` no size
+        if type(each) is not int or not 0 <= each <= _MOST_ELEMENTS:
+            return False
+    return True
 
 
 def _elements(shape: list[int]) -> int:

@@ -406,7 +406,8 @@ def _counterpart(name: str, names: Container[str], prefix: str) -> str | None:
 def _names(model_class: Any, config: Any) -> set[str]:
     """Return the names of the weights that a class has with this config; none where it cannot be built."""
     try:
-        with torch.device("meta"):
+        # A constructor may draw numbers off the meta device: they are not the load's.
+        with torch.random.fork_rng(devices=()), torch.device("meta"):
             return set(model_class(copy.deepcopy(config)).state_dict())
     except Exception:  # it is only asked for what it could explain
         return set()
@@ -427,8 +428,9 @@ def _has_adapter(model: Any) -> bool:
 
 
 def _untied(model: Any) -> Iterator[tuple[str, str]]:
-    tensors = dict(model.named_parameters(remove_duplicate=False))
-    for name, other in bridge.ties_of(model).items():
+    ties = bridge.ties_of(model)
+    tensors = dict(model.named_parameters(remove_duplicate=False)) if ties else {}
+    for name, other in ties.items():
         one, two = tensors.get(name), tensors.get(other)
         if one is not None and two is not None and one is not two and one.device.type != "meta":
             yield name, other
