@@ -18,19 +18,21 @@ from typing import Any, TypeAlias
 from autoreg import natives
 from autoreg.errors import DeclarationError
 
-__all__ = ["Architecture", "ClassRef", "check_model_type"]
+__all__ = ["PROCESSING", "Architecture", "ClassRef", "check_model_type"]
 
 _REFERENCE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 _MODEL_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,127}")
 _CLASS_NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
-_FIELD_OF = {
-    "AutoConfig": "config",
-    "AutoTokenizer": "tokenizer",
-    "AutoProcessor": "processor",
-    "AutoImageProcessor": "image_processor",
-    "AutoVideoProcessor": "video_processor",
-    "AutoFeatureExtractor": "feature_extractor",
-}
+PROCESSING: Mapping[str, str] = MappingProxyType(
+    {
+        "AutoTokenizer": "tokenizer",
+        "AutoImageProcessor": "image_processor",
+        "AutoVideoProcessor": "video_processor",
+        "AutoFeatureExtractor": "feature_extractor",
+        "AutoProcessor": "processor",
+    }
+)
+"""The field of `Architecture` for each Auto class that is neither for models nor for configs."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -228,7 +230,7 @@ class Architecture:
         for auto_class, models in self.models.items():
             for reference in models if isinstance(models, tuple) else (models,):
                 yield f'models["{auto_class}"]', reference
-        for field in ("tokenizer", "image_processor", "video_processor", "feature_extractor", "processor"):
+        for field in PROCESSING.values():
             value: BackendRefs | None = getattr(self, field)
             if isinstance(value, ClassRef):
                 yield field, value
@@ -260,8 +262,8 @@ def _auto_class(key: object) -> str:
         raise DeclarationError(field="models", value=key, problem="the keys are names of Auto classes")
     if ":" in key:
         return str(ClassRef.parse(key, field=field))
-    if key in _FIELD_OF:
-        problem = f"that is no Auto class for models; use the field `{_FIELD_OF[key]}`"
+    if key == "AutoConfig" or key in PROCESSING:
+        problem = f"that is no Auto class for models; use the field `{PROCESSING.get(key, 'config')}`"
         raise DeclarationError(field=field, value=key, problem=problem)
     known = natives.auto_classes()
     if known and key not in known:

@@ -17,7 +17,7 @@ from functools import cache
 from typing import Any
 
 from autoreg import bridge, natives, runtime
-from autoreg.architecture import Architecture, ClassRef
+from autoreg.architecture import PROCESSING, Architecture, ClassRef
 from autoreg.checkpoint import (
     ConfigFile,
     check_fields,
@@ -40,14 +40,6 @@ from autoreg.errors import (
 from autoreg.registry import Choice
 
 __all__ = ["drop_in"]
-
-_FIELDS = {
-    "AutoTokenizer": "tokenizer",
-    "AutoProcessor": "processor",
-    "AutoFeatureExtractor": "feature_extractor",
-    "AutoImageProcessor": "image_processor",
-    "AutoVideoProcessor": "video_processor",
-}
 
 
 @cache
@@ -162,7 +154,7 @@ class _Request:
             return _no_model_type(self.file, self.auto_class)
         if self.file is not None and self.choice is None and self._unheard_of():
             return self.runtime.unknown(str(self.model_type), file=self.file.file, requires=self.file.requires)
-        if self.file is None and self.auto_class not in _FIELDS and os.path.isdir(self.source or ""):
+        if self.file is None and self.auto_class not in PROCESSING and os.path.isdir(self.source or ""):
             return _no_config(os.fspath(self.source))
         return _out_of_reach(str(self.source), error) if self.file is None else _invalid(self.file, error)
 
@@ -418,7 +410,7 @@ class _ProcessingFace(_Face):
 
     @classmethod
     def _load(cls, request: _Request, architecture: Architecture | None, inputs: tuple[Any, ...]) -> Any:
-        declared = getattr(architecture, _FIELDS[cls.__name__], None)
+        declared = getattr(architecture, PROCESSING[cls.__name__], None)
         if architecture is not None and isinstance(declared, ClassRef) and cls._prefers(request, architecture):
             local: Any = request.runtime.bridge.classes.load(architecture.model_type, declared)
             request.options.pop("trust_remote_code", None)
@@ -440,7 +432,7 @@ class _TokenizerFace(_ProcessingFace):
 
 
 _FACES: Mapping[str, type[_Face]] = {
+    **dict.fromkeys(PROCESSING, _ProcessingFace),
     "AutoConfig": _ConfigFace,
     "AutoTokenizer": _TokenizerFace,
-    **{name: _ProcessingFace for name in _FIELDS if name != "AutoTokenizer"},
 }

@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from autoreg import discovery, natives
-from autoreg.architecture import check_model_type
+from autoreg.architecture import PROCESSING, check_model_type
 from autoreg.checkpoint import ConfigFile, read_config
 from autoreg.discovery import CLAIMS, Broken, Declared, Offer
 from autoreg.errors import AutoregError, CheckpointNotFoundError, DeclarationError, sentence
@@ -468,8 +468,7 @@ def _load_all(runtime: Runtime, offer: Offer, architecture: Architecture) -> Ite
 def _loads(classes: Any, architecture: Architecture) -> Iterator[Callable[[], object]]:
     """Yield what imports the classes that are declared, each by the way on which a look-up reaches it."""
     name = architecture.model_type
-    fields = ("tokenizer", "image_processor", "video_processor", "feature_extractor", "processor")
-    declared = [field for field in fields if getattr(architecture, field) is not None]
+    declared = [field for field in PROCESSING.values() if getattr(architecture, field) is not None]
     if architecture.architectures:
         yield partial(classes.claimed_config_class, architecture)
         yield from (partial(classes.model_classes, architecture, models) for models in architecture.models.values())

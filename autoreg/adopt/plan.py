@@ -16,18 +16,11 @@ from autoreg.adopt import review
 from autoreg.adopt.project import CODE, Plan, licences, unknown_requirements
 from autoreg.adopt.references import Checkpoint, Reference
 from autoreg.adopt.sources import Source, closure, defined
+from autoreg.architecture import PROCESSING
 from autoreg.errors import CheckpointError
 
 __all__ = ["plan"]
 
-_FIELDS: Mapping[str, str] = {
-    "AutoConfig": "config",
-    "AutoTokenizer": "tokenizer",
-    "AutoProcessor": "processor",
-    "AutoFeatureExtractor": "feature_extractor",
-    "AutoImageProcessor": "image_processor",
-    "AutoVideoProcessor": "video_processor",
-}
 _BACKENDS = ("pil", "torchvision")
 _AUTO_CLASS = re.compile(r"Auto[A-Z]\w{0,80}", re.ASCII)
 
@@ -141,7 +134,8 @@ def _known(checkpoint: Checkpoint) -> tuple[dict[str, tuple[Reference | None, ..
     known: dict[str, tuple[Reference | None, ...]] = {}
     notes: list[str] = []
     for auto_class, entries in checkpoint.classes.items():
-        if auto_class in _FIELDS or (_AUTO_CLASS.fullmatch(auto_class) and (not there or auto_class in there)):
+        own = auto_class == "AutoConfig" or auto_class in PROCESSING
+        if own or (_AUTO_CLASS.fullmatch(auto_class) and (not there or auto_class in there)):
             known[auto_class] = entries
         else:
             notes.append(f"`auto_map` has {ascii(auto_class)[:100]}, which the installed transformers lacks: left out.")
@@ -165,19 +159,18 @@ def _check_defined(reference: Reference, sources: tuple[Source, ...], checkpoint
 
 def _fields(known: Mapping[str, tuple[Reference | None, ...]]) -> Iterator[tuple[str, str | Mapping[str, str]]]:
     yield "config", _text(next(each for each in known["AutoConfig"] if each))
-    models = {
-        name: _text(each) for name, entries in known.items() if name not in _FIELDS for each in entries[:1] if each
-    }
+    heads = {name: entries for name, entries in known.items() if name != "AutoConfig" and name not in PROCESSING}
+    models = {name: _text(each) for name, entries in heads.items() for each in entries[:1] if each}
     if models:
         yield "models", models
     for auto_class, entries in known.items():
         given = [each for each in entries if each]
-        if auto_class not in _FIELDS or auto_class == "AutoConfig" or not given:
+        if auto_class not in PROCESSING or not given:
             continue
         pairs = {name: _text(each) for name, each in zip(_BACKENDS, entries, strict=False) if each}
         # Of a slow and a fast tokenizer the fast one, as transformers chooses.
         by_backend = auto_class in ("AutoImageProcessor", "AutoVideoProcessor") and len(pairs) > 1
-        yield _FIELDS[auto_class], pairs if by_backend else _text(given[-1])
+        yield PROCESSING[auto_class], pairs if by_backend else _text(given[-1])
 
 
 def _text(reference: Reference) -> str:
