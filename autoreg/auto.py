@@ -358,6 +358,8 @@ class _ModelFace(_Face):
     def from_config(cls, config: Any, **kwargs: Any) -> Any:
         """Build a model with random weights from a config, as the class of the same name in transformers does.
 
+        A plugin's class that leaves a tensor without values is built all the same, with a warning that names it.
+
         Raises:
             UnknownArchitectureError: nobody has the config's model type, or this head of it.
             ConflictError, PluginError, RemoteCodeError: as for `from_pretrained`.
@@ -372,7 +374,11 @@ class _ModelFace(_Face):
         elif architecture is not None:
             request.check_head(cls, architecture)
         with runtime.turn():
-            return target._inherited_from_config(config, **request.options)
+            if architecture is None:
+                return target._inherited_from_config(config, **request.options)
+            from autoreg.loading import built
+
+            return built(lambda: target._inherited_from_config(config, **request.options))
 
     @classmethod
     def _inherited_from_config(cls, config: Any, **options: Any) -> Any:

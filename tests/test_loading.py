@@ -65,6 +65,8 @@ MODELING = """
                 self.register_buffer("angles", torch.arange(4.0), persistent=False)
             if config.hole == "attribute":
                 self.angles = torch.arange(4.0)
+            if config.hole == "parameter":
+                self.angles = nn.Parameter(torch.empty(4))
             if config.noisy:
                 self.noise = torch.zeros(2, 4, device="cpu").normal_() + nn.init.uniform_(torch.zeros(4, device="cpu"))
             self.post_init()
@@ -250,6 +252,18 @@ def test_memory_that_nobody_wrote_to_is_named(save: Save, hole: str) -> None:
     with pytest.raises(CheckpointError, match=r"nothing was ever written to: angles\.\n.*`_init_weights`") as caught:
         autoreg.AutoModel.from_pretrained(folder)
     assert caught.value.part == "angles"
+
+
+def test_a_random_model_warns_of_its_holes(save: Save, recwarn: pytest.WarningsRecorder) -> None:
+    """A parameter that `_init_weights` leaves out is named where a model is built from its config; on meta none is."""
+    config = autoreg.AutoConfig.from_pretrained(save("Model"))
+    assert autoreg.AutoModel.from_config(config).scale.eq(1).all()
+    config.hole = "parameter"
+    with torch.device("meta"):
+        assert autoreg.AutoModel.from_config(config).angles.is_meta
+    assert not recwarn.list
+    with pytest.warns(autoreg.AutoregWarning, match=r"ZigzagModel .* nothing was ever written to: angles\. .*NaN"):
+        assert autoreg.AutoModel.from_config(config).angles.isnan().all()
 
 
 def test_random_numbers_are_transformers_own(save: Save, plugin: Plugin) -> None:

@@ -28,7 +28,7 @@ from autoreg.errors import (
 )
 from autoreg.loading.memory import Poison, copy_out, holes
 
-__all__ = ["Load", "Wishes"]
+__all__ = ["Load", "Wishes", "built"]
 
 _LOOSE = "To load it all the same, with what is missing drawn at random, pass strict=False."
 _GIGABYTE = 1 << 30
@@ -318,7 +318,7 @@ class Load:
             raise CheckpointError(
                 file=self.source,
                 part=empty[0],
-                problem=f"{type(model).__name__} was built with memory that nothing was ever written to: {names}.",
+                problem=_unwritten(model, names),
                 advice="Its author has to set it: a buffer that is not saved (`persistent=False`) is built anew after"
                 " loading by `_init_weights`, and other tensors belong into `register_buffer`.",
             )
@@ -365,6 +365,27 @@ class Load:
             advice=_LOOSE if self.wishes.strict is None else "strict=True was asked for.",
             **found,
         )
+
+
+def built(call: Callable[[], Any]) -> Any:
+    """Return the model with random weights that the call builds; warn of the tensors to which it wrote nothing.
+
+    No error: who asked for the model may be about to fill it.
+    """
+    poison = Poison(lambda made: None)
+    with poison.spread():
+        model = call()
+    empty = ", ".join(holes(model, poison.filled, meta=False))
+    if empty:
+        runtime.current().warn(
+            f"{_unwritten(model, empty)} They are NaN until you fill them; its author has to draw them in"
+            " `_init_weights`."
+        )
+    return model
+
+
+def _unwritten(model: Any, names: str) -> str:
+    return f"{type(model).__name__} was built with memory that nothing was ever written to: {names}."
 
 
 _ALLOW = "Convert it to safetensors, or, if you trust where it comes from, pass allow_pickle=True."
