@@ -11,9 +11,9 @@ Depth: classes.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from autoreg import bridge, natives, runtime
@@ -109,9 +109,8 @@ class _Request:
         if self.file is None or architecture.config is None:
             return
         config: Any = self.runtime.bridge.classes.load(architecture.model_type, architecture.config)
-        known = fields_of_class(config)
-        own = {**dict.fromkeys(_written(config), Any), **known}
-        check_names(self.file.fields, file=self.file.file, taken=taken_by_class(config), own=own)
+        own, taken = _names_of(config)
+        check_names(self.file.fields, file=self.file.file, taken=taken, own=own)
         for remark in check_fields(self.file.fields, own, file=self.file.file):
             self.runtime.warn(remark)
         saved_with = provenance.read(self.file.fields)
@@ -176,6 +175,12 @@ def _invalid(file: ConfigFile, error: Exception) -> CheckpointError | None:
         return None
     problem = f"its config class refuses what it says.\n{error}"
     return CheckpointError(file=file.file, problem=problem, advice="Correct the file, or save or download it again.")
+
+
+@lru_cache(maxsize=64)  # finding out takes milliseconds, and what a class says of itself stays
+def _names_of(config: Any) -> tuple[Mapping[str, Any], Collection[str]]:
+    """Return the annotation of each name that the class's configs may have, and the names of its methods."""
+    return {**dict.fromkeys(_written(config), Any), **fields_of_class(config)}, taken_by_class(config)
 
 
 def _written(config: Any) -> Iterable[str]:

@@ -124,7 +124,7 @@ def _meet(obj: Any) -> None:
 def _save(obj: Any, folder: str, options: Mapping[str, Any]) -> _Saved:
     with contextlib.ExitStack() as stack:
         place, _ = stack.enter_context(stage(folder)), stack.enter_context(explained(folder))
-        witness = stack.enter_context(Witness(place.keep))
+        witness = stack.enter_context(Witness(place.keep, place.hurry))
         with _card(place), _explained(obj, folder, place.path), runtime.turn(), runtime.witnessed(witness):
             result = obj.save_pretrained(place.path, **options)
         stack.callback(_meet, obj)

@@ -2,6 +2,7 @@
 
 Reading a gigabyte again after it was written, to hash it, takes longer than writing it. Where what is written can be
 told beforehand, it is hashed meanwhile, in other threads; safetensors and hashlib both run without Python's lock.
+The disk, too, is sent what is there already, instead of all at once in the end.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import json
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -19,15 +21,20 @@ from autoreg.checkpoint import digests
 from autoreg.checkpoint.digests import Entry
 from autoreg.checkpoint.header import Tensor
 
-__all__ = ["Witness"]
+__all__ = ["LARGE", "Witness"]
+
+LARGE = 64 << 20
+"""Bytes of a file that is worth the disk's while before it is complete."""
+_PAUSE = 0.02  # seconds
 
 
 class Witness:
     """Looks on while a model's weights are written (the bridge's `Witness`), until the end of a `with` block."""
 
-    def __init__(self, keep: Callable[[str], None]) -> None:
-        """Note what is to be done with each file, by its path, as soon as it is complete."""
+    def __init__(self, keep: Callable[[str], None], hurry: Callable[[], None]) -> None:
+        """Note what is to be done with each file, by its path, when it is complete, and with a large one before."""
         self._keep = keep
+        self._hurry = hurry
         self._kept: list[Future[None]] = []
         self._seen: dict[str, tuple[tuple[int, ...], Entry]] = {}
 
@@ -49,13 +56,23 @@ class Witness:
         else:
             running = _Running(plan)
             sha256, sums = self._digests.submit(running.sha256), self._digests.submit(running.tensor_sums)
+            written = threading.Event()
+            if plan.size >= LARGE:
+                # Its errors count: of two syncs of a file only the first is told of a write that failed.
+                self._kept.append(self._disk.submit(self._hurry_until, written))
             try:
                 yield
             except BaseException:
                 running.over = True
                 raise
+            finally:
+                written.set()
             self._kept.append(self._disk.submit(self._keep, file))
             self._note(file, plan, sha256.result(), sums.result())
+
+    def _hurry_until(self, written: threading.Event) -> None:
+        while not written.wait(_PAUSE):
+            self._hurry()
 
     def _note(self, file: str, plan: _Plan, sha256: str, sums: Mapping[str, str]) -> None:
         before = digests.identity(file)
