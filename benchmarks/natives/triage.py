@@ -808,6 +808,13 @@ KNOWN: Sequence[Known] = (
     ),
     Known(
         check="training.gradients",
+        pattern=r"^Nemotron3_5Transcribe\w*: .*no gradient reaches it \| (\w+\.)*diarization_model\.",
+        kind="design",
+        why="Who speaks is decided by a threshold (`modeling_nemotron3_5_transcribe.py:603`), through which no gradient"
+        " goes.",
+    ),
+    Known(
+        check="training.gradients",
         pattern=r"nor by any output \| [\w.]+\.act\.lab\.(bias|scale),.*\.act\.lab\.",
         kind="defect",
         why="`PPLCNetV3LearnableRepLayer` makes an activation with weights (`act.lab`) also with a stride of 2, where"
