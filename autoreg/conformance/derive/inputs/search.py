@@ -47,7 +47,7 @@ _KINDS = MappingProxyType(
 )
 _MOST_SAID = 6
 _LARGEST = 4096
-_LARGEST_SIDE = 1024  # more is rather the width of a patch than the side of an image, and slow
+_LIKELY = 1024  # more is rather the width of a patch than the side of an image, or the bands of a spectrum; and slow
 # Words of the errors that count placeholders, of those that only have numbers in them none.
 _COUNTED = frozenset(
     {"token", "tokens", "features", "placeholder", "placeholders", "mask", "number", "masked", "indexing"}
@@ -273,9 +273,9 @@ def _pointed(
             for form in likeliest(name, parameters)[:2]:
                 yield plan.having(name, form, ASKED)
     said = _said(evidence)
-    sides = tuple(number for number in said if number <= _LARGEST_SIDE)
-    named = ("frames", "samples", "features", "length", "codebooks")
-    yield from _sized(plan, {"image": sides, **dict.fromkeys(named, said)})
+    likely = tuple(number for number in said if number <= _LIKELY)
+    named = ("image", "frames", "samples", "features", "length", "codebooks")
+    yield from _sized(plan, dict.fromkeys(named, said) | dict.fromkeys(("image", "features"), likely))
 
 
 def _others(
@@ -299,7 +299,8 @@ def _others(
     for name in ordered:
         if name != rules.keep and parameters[name].default is not parameters[name].empty and len(plan.forms) > 1:
             yield plan.without(name)
-    yield from _sized(plan, {"image": tuple(number for number in said if number > _LARGEST_SIDE)})
+    unlikely = tuple(number for number in said if number > _LIKELY)
+    yield from _sized(plan, {"image": unlikely, "features": unlikely})
 
 
 def _larger(config: Any, plan: Plan, evidence: Evidence) -> Iterator[Plan]:
