@@ -10,9 +10,8 @@ from __future__ import annotations
 import ctypes
 import json
 import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -56,7 +55,7 @@ class Witness:
         else:
             running = _Running(plan)
             sha256, sums = self._digests.submit(running.sha256), self._digests.submit(running.tensor_sums)
-            written = threading.Event()
+            written: Future[None] = Future()
             if plan.size >= LARGE:
                 # Its errors count: of two syncs of a file only the first is told of a write that failed.
                 self._kept.append(self._disk.submit(self._hurry_until, written))
@@ -66,12 +65,12 @@ class Witness:
                 running.over = True
                 raise
             finally:
-                written.set()
+                written.set_result(None)
             self._kept.append(self._disk.submit(self._keep, file))
             self._note(file, plan, sha256.result(), sums.result())
 
-    def _hurry_until(self, written: threading.Event) -> None:
-        while not written.wait(_PAUSE):
+    def _hurry_until(self, written: Future[None]) -> None:
+        while not wait([written], timeout=_PAUSE).done:
             self._hurry()
 
     def _note(self, file: str, plan: _Plan, sha256: str, sums: Mapping[str, str]) -> None:
