@@ -21,6 +21,7 @@ from autoreg.errors import CheckpointError
 
 __all__ = ["plan"]
 
+_NOT_MODELS = frozenset({"AutoConfig", *PROCESSING})
 _BACKENDS = ("pil", "torchvision")
 _AUTO_CLASS = re.compile(r"Auto[A-Z]\w{0,80}", re.ASCII)
 
@@ -134,8 +135,7 @@ def _known(checkpoint: Checkpoint) -> tuple[dict[str, tuple[Reference | None, ..
     known: dict[str, tuple[Reference | None, ...]] = {}
     notes: list[str] = []
     for auto_class, entries in checkpoint.classes.items():
-        own = auto_class == "AutoConfig" or auto_class in PROCESSING
-        if own or (_AUTO_CLASS.fullmatch(auto_class) and (not there or auto_class in there)):
+        if auto_class in _NOT_MODELS or (_AUTO_CLASS.fullmatch(auto_class) and (not there or auto_class in there)):
             known[auto_class] = entries
         else:
             notes.append(f"`auto_map` has {ascii(auto_class)[:100]}, which the installed transformers lacks: left out.")
@@ -159,8 +159,9 @@ def _check_defined(reference: Reference, sources: tuple[Source, ...], checkpoint
 
 def _fields(known: Mapping[str, tuple[Reference | None, ...]]) -> Iterator[tuple[str, str | Mapping[str, str]]]:
     yield "config", _text(next(each for each in known["AutoConfig"] if each))
-    heads = {name: entries for name, entries in known.items() if name != "AutoConfig" and name not in PROCESSING}
-    models = {name: _text(each) for name, entries in heads.items() for each in entries[:1] if each}
+    models = {
+        name: _text(each) for name, entries in known.items() if name not in _NOT_MODELS for each in entries[:1] if each
+    }
     if models:
         yield "models", models
     for auto_class, entries in known.items():
