@@ -191,9 +191,13 @@ def ours(root: Path, family: str) -> Side:
     named = [part for name in FAMILIES[family] for part in ("--class", name)]
     command = [sys.executable, "-m", "autoreg", "check", "--native", family, *named, "--processes", "1", "--json", "-"]
     text, wall = _timed(command, root)
+    report = json.loads(text)
+    for facts in report["classes"]:
+        if facts["problem"]:  # its checks would count as done in no time
+            raise RuntimeError(f"{facts['name']} could not be derived: {facts['problem']}")
     seconds: dict[str, float] = {}
     failed = []
-    for outcome in json.loads(text)["outcomes"]:
+    for outcome in report["outcomes"]:
         if outcome["verdict"] != "not applicable":
             seconds[outcome["check"]] = seconds.get(outcome["check"], 0.0) + outcome["seconds"]
         if outcome["verdict"] in ("failed", "error", "vacuous"):

@@ -91,5 +91,6 @@ def captured() -> Iterator[io.StringIO]:
             yield text
         finally:
             logger.handlers = handlers
-            logger.setLevel(levels[0])
+            if logger.level != levels[0]:  # setting it empties the caches of every logger there is
+                logger.setLevel(levels[0])
             logger.propagate = levels[1]

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch.nn.modules.module import register_module_forward_hook, register_module_module_registration_hook
 
+from autoreg.conformance.guard import seed_torch
+
 _SILENT = 50  # `logging.CRITICAL`
 
 __all__ = ["Outcome", "build", "offline", "quiet", "run"]
@@ -74,7 +76,7 @@ def build(model_class: Any, config: Any, *, device: str = "cpu") -> Outcome:
     hook = register_module_module_registration_hook(count)
     try:
         with torch.random.fork_rng(devices=[]), torch.device(device):
-            torch.manual_seed(0)
+            seed_torch(0)
             # What `AutoModel.from_config` ends in; the constructor alone would not resolve the attention.
             make = model_class._from_config if device == "cpu" else model_class
             return Outcome(outputs=make(copy.deepcopy(config)).eval(), modules=placed)
@@ -95,7 +97,7 @@ def run(model: Any, inputs: Mapping[str, Any]) -> Outcome:
     hook = register_module_forward_hook(count)
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
+            seed_torch(0)
             return Outcome(outputs=model(**copy.deepcopy(dict(inputs))), modules=finished)
     except Exception as error:  # whatever a stranger's model raises is what the search reads
         return Outcome(error=error, modules=finished)
