@@ -15,18 +15,19 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from benchmarks.natives import summary, verdicts
-from benchmarks.natives.children import run
+from benchmarks.natives import accelerator, summary, verdicts
+from benchmarks.natives.children import Work, run
 from benchmarks.natives.derivation import attempt
 from benchmarks.natives.examine import examined
 from benchmarks.natives.page import PAGE, page
 from benchmarks.natives.subjects import Architecture, architectures
 
 RESULTS = Path(__file__).parents[1] / "results"
-_DERIVED, _CHECKED = RESULTS / "derived.jsonl", RESULTS / "natives.jsonl"
+_OUT = {"derive": "derived.jsonl", "device": "device.jsonl", "check": "natives.jsonl", "page": "natives.jsonl"}
 _COMMANDS = """\
 commands:
   derive    derive a subject of every class, and print what failed
+  device    run every class on a GPU, and print where the check `forward.device` says something else
   check     run the fast checks on every class, an architecture at a time; goes on where it was stopped
   page      write the page of the documentation from what `check` found, and compress the results
 """
@@ -39,7 +40,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         epilog=_COMMANDS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("command", choices=("derive", "check", "page"))
+    parser.add_argument("command", choices=tuple(_OUT))
     parser.add_argument("--out", type=Path, metavar="FILE", help="one JSON line a class")
     parser.add_argument("--all", action="store_true", help="every task head, not only AutoModel, CausalLM, MaskedLM")
     parser.add_argument("--only", nargs="*", default=(), metavar="NAME", help="Auto classes or model types")
@@ -60,17 +61,17 @@ def _left(work: list[Architecture], done: set[tuple[str, str]]) -> Iterator[Arch
             yield replace(one, subjects=subjects)
 
 
-def _derive(options: argparse.Namespace, console: Console) -> None:
+def _each(options: argparse.Namespace, work_on: Work, console: Console) -> None:
     # The children are forked: what they all need is imported once, and torch must not have started threads.
     torch = importlib.import_module("torch")
     importlib.import_module("transformers.modeling_utils")
-    importlib.import_module("autoreg.conformance.derive")
+    importlib.import_module("autoreg.conformance.subject")
     torch.set_num_threads(1)
     before = verdicts.read(options.out)
     done = {(row["model_type"], row["class"]) for row in before if row["ok"] or not options.retry}
     work = list(_left(architectures(only=options.only, everything=options.all), done))
     limits = {"workers": options.workers, "seconds": options.seconds, "gigabytes": options.gigabytes}
-    rows = ([row] for row in run(work, attempt, **limits))
+    rows = ([row] for row in run(work, work_on, **limits))
     _record(options.out, rows, total=sum(len(one.subjects) for one in work), console=console)
 
 
@@ -110,12 +111,15 @@ def _record(out: Path, batches: Iterable[list[dict[str, Any]]], *, total: int, c
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command."""
     options = _options(arguments)
-    options.out = options.out or (_DERIVED if options.command == "derive" else _CHECKED)
+    options.out = options.out or RESULTS / _OUT[options.command]
     os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported, which nothing here has done yet
+    console = Console(width=None if sys.stdout.isatty() else 200)
     if options.command == "derive":
-        _derive(options, Console(stderr=True))
-        console = Console(width=None if sys.stdout.isatty() else 200)
+        _each(options, attempt, Console(stderr=True))
         summary.show(verdicts.read(options.out), console, names=options.names)
+    elif options.command == "device":
+        _each(options, accelerator.compare, Console(stderr=True))
+        accelerator.show(verdicts.read(options.out), console)
     elif options.command == "check":
         _check(options, Console(stderr=True))
     else:

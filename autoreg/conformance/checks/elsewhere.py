@@ -8,8 +8,10 @@ it makes without saying where is an ordinary CPU tensor, and an operation that m
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+import traceback
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
@@ -17,13 +19,15 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-__all__ = ["Elsewhere", "there"]
+__all__ = ["Elsewhere", "outside", "there"]
 
 # The only device besides the CPU whose tensors can be made in every build of torch.
 _PLACE = "meta"
 _TORCH = str(Path(torch.__file__).parent)
 # These take tensors of two devices on every accelerator.
 _COPIES = frozenset({"aten::copy_", "aten::_to_copy", "aten::set_"})
+_INDEXING = (torch.Tensor.__getitem__, torch.Tensor.__setitem__)
+_NUMBERS = (torch.arange, torch.linspace, torch.full)
 _INDEXED = frozenset({"aten::index", "aten::index_put", "aten::index_put_", "aten::_index_put_impl_"})
 
 
@@ -50,6 +54,14 @@ class _Away(torch.Tensor):
     def tolist(self) -> Any:
         """Return the values; torch refuses to do it for a subclass."""
         return self.held.tolist()
+
+    def item(self) -> Any:
+        """Return the value; torch refuses to do it for the device that is claimed."""
+        return self.held.item()
+
+    def __format__(self, spec: str) -> str:
+        """Write the value as on any other device; torch describes the tensor where the device has no values."""
+        return format(self.held, spec)
 
     @classmethod
     def __torch_dispatch__(  # type: ignore[override]  # torch's own stub is that of a function
@@ -100,17 +112,32 @@ class Elsewhere(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's 
 
 
 class _Literals(TorchFunctionMode):
-    """Keeps the values of tensors that are written out: torch makes them without dispatch."""
+    """Keeps the values of tensors that torch makes or reads without dispatch: written out, or in place of a number."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None) -> Any:
         named = dict(kwargs or {})
+        if func in _INDEXING and isinstance(args[0], _Away):
+            return func(args[0], _listed(args[1]), *args[2:])
+        if func in _NUMBERS:
+            return func(*tree_map(_number, args), **tree_map(_number, named))
         if func is torch.Tensor.new_tensor and isinstance(args[0], _Away):
             source, *args = args
             func, named = torch.tensor, {"dtype": source.dtype, "device": source.device} | named
         written = func in (torch.tensor, torch.as_tensor, torch.asarray)
         if not written or not str(named.get("device")).startswith(_PLACE) or isinstance(args[0], torch.Tensor):
             return func(*args, **named)
-        return _wrapped(func(*args, **{**named, "device": "cpu"}))
+        return _wrapped(func(*tree_map(_inner, args), **{**named, "device": "cpu"}))
+
+
+def _number(value: Any) -> Any:
+    return value.item() if isinstance(value, _Away) and not value.dim() else value
+
+
+def _listed(index: Any) -> Any:
+    """Return an index with its lists as tensors elsewhere, which is what torch makes of them."""
+    if isinstance(index, tuple):
+        return tuple(map(_listed, index))
+    return _Away(torch.tensor(tree_map(_inner, index))) if isinstance(index, list) else index
 
 
 def _plain(value: Any) -> bool:
@@ -160,10 +187,14 @@ def _inner(value: Any) -> Any:
 
 def _caller() -> tuple[str, int]:
     """Return the innermost line outside of torch and of this file."""
-    frame = sys._getframe(1)
-    while frame.f_back is not None:
-        file = frame.f_code.co_filename
-        if not file.startswith(_TORCH) and file != __file__:
-            return file, frame.f_lineno
-        frame = frame.f_back
-    return "", 0
+    return _outside(traceback.walk_stack(sys._getframe(1)))
+
+
+def outside(error: Exception) -> tuple[str, int]:
+    """Return file and number of the innermost line outside of torch and of this file that the error came through."""
+    return _outside(reversed(list(traceback.walk_tb(error.__traceback__))))
+
+
+def _outside(frames: Iterable[tuple[FrameType, int]]) -> tuple[str, int]:
+    named = ((frame.f_code.co_filename, line) for frame, line in frames)
+    return next(((file, line) for file, line in named if not file.startswith(_TORCH) and file != __file__), ("", 0))

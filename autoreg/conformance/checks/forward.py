@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from transformers.utils.generic import ModelOutput
 
 from autoreg.conformance.check import check
-from autoreg.conformance.checks.elsewhere import Elsewhere, there
+from autoreg.conformance.checks.elsewhere import Elsewhere, outside, there
 from autoreg.conformance.checks.outputs import exactly, following, named, picked, unless_sampling
 from autoreg.conformance.checks.text import rows
 from autoreg.conformance.compare import leaves, shown
@@ -480,6 +480,14 @@ def _not_mixed(subject: Subject, place: Elsewhere, problem: Exception | None) ->
             compared="the devices of the tensors of every operation of `forward`",
             difference=f"{operation} mixes two devices in {file}:{line}",
         )
+    if problem is not None and {"meta", "cpu"} <= set(re.findall(r"\w+", str(problem))):
+        # Some functions of torch compare the devices themselves, before any operation is seen.
+        file, line = outside(problem)
+        raise MismatchError(
+            problem=f"A tensor is on the CPU, whatever the device of the model ({file}:{line})",
+            compared="the devices of the tensors that the functions of torch are given",
+            difference=f"{type(problem).__name__}: {problem}",
+        ) from problem
     if problem is not None:
         reason = f"it does not run with tensors that only say they are elsewhere ({type(problem).__name__}: {problem})"
         raise NotApplicableError(reason=reason.splitlines()[0]) from problem
