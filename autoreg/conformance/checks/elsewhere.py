@@ -26,9 +26,11 @@ _PLACE = "meta"
 _TORCH = str(Path(torch.__file__).parent)
 # These take tensors of two devices on every accelerator.
 _COPIES = frozenset({"aten::copy_", "aten::_to_copy", "aten::set_"})
-_INDEXING = (torch.Tensor.__getitem__, torch.Tensor.__setitem__)
-_NUMBERS = (torch.arange, torch.linspace, torch.full)
 _INDEXED = frozenset({"aten::index", "aten::index_put", "aten::index_put_", "aten::_index_put_impl_"})
+# These read values in C++, where no mode sees it.
+_INDEXING = (torch.Tensor.__getitem__, torch.Tensor.__setitem__)
+_WRITTEN = (torch.tensor, torch.as_tensor, torch.asarray)
+_NUMBERS = (torch.arange, torch.linspace, torch.full)
 
 
 class _Away(torch.Tensor):
@@ -123,10 +125,12 @@ class _Literals(TorchFunctionMode):
         if func is torch.Tensor.new_tensor and isinstance(args[0], _Away):
             source, *args = args
             func, named = torch.tensor, {"dtype": source.dtype, "device": source.device} | named
-        written = func in (torch.tensor, torch.as_tensor, torch.asarray)
-        if not written or not str(named.get("device")).startswith(_PLACE) or isinstance(args[0], torch.Tensor):
+        if func not in _WRITTEN or isinstance(args[0], torch.Tensor):
             return func(*args, **named)
-        return _wrapped(func(*tree_map(_inner, args), **{**named, "device": "cpu"}))
+        values = tree_map(_inner, args)
+        if str(named.get("device")).startswith(_PLACE):
+            return _Away(func(*values, **{**named, "device": "cpu"}))
+        return func(*values, **named)
 
 
 def _number(value: Any) -> Any:
