@@ -496,6 +496,8 @@ SUMMED_UP = {
     "contributor/twins.md": (r"^- (\d+) twins, (\d+) of them caught", r"^- (\d+) checks, (\d+) of them seen"),
     "contributor/natives.md": (
         r"^\| every class, once \| (\d+) \| (\d+) \| [\d.]+ % \| (\d+) \| ([\d,]+) \| (\d+) \|",
+        r" ran (\d+) of the classes on the CPU, moved them",
+        r"^\| passed \| runs \| (\d+) \|",
     ),
 }
 """The pages whose figures are repeated elsewhere, and the lines that have them."""

@@ -53,3 +53,17 @@ def test_the_page_says_how_much_of_it_an_earlier_suite_saw() -> None:
     told = page(rows, "5.23.0", total=2, suite=verdicts.suite())
     assert "1 of 2 architectures were last looked at by an earlier state of the suite" in told
     assert "earlier state" not in page(rows[:1], "5.23.0", total=1, suite=verdicts.suite())
+
+
+def test_the_page_holds_the_check_of_devices_against_a_gpu() -> None:
+    """Each pair of verdict and what a GPU did has a line, with the classes where they are few; no run, no section."""
+    ran = {"model_type": "zig", "ok": True, "on": "NVIDIA Z, torch 9.9", "check": "passed", "gpu": "runs"}
+    many = [{**ran, "class": f"Zig{number}Model"} for number in range(30)]
+    mixing = {**ran, "class": "ZagModel", "check": "failed", "gpu": "mixes devices"}
+    underived = {"model_type": "zog", "class": "ZogModel", "ok": False}
+    told = page([_row("zig")], "5.23.0", total=1, suite="", moved=[*many, mixing, underived])
+    assert "ran 31 of the classes" in told
+    assert "NVIDIA Z, torch 9.9" in told
+    assert "| passed | runs | 30 |" in told
+    assert "| failed | mixes devices | 1: `ZagModel` |" in told
+    assert "On a GPU" not in page([_row("zig")], "5.23.0", total=1, suite="")

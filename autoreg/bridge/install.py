@@ -12,7 +12,7 @@ from autoreg.bridge.classes import Classes
 from autoreg.bridge.mappings import Configs, Content, Models, Names, Processing
 from autoreg.bridge.plugins import Plugins
 from autoreg.bridge.remote_code import RUN, TRUST, judged, trusted
-from autoreg.bridge.tables import AUTO_PACKAGE, PROCESSING, descendants
+from autoreg.bridge.tables import AUTO_PACKAGE, PROCESSING_TABLES, descendants
 from autoreg.bridge.watch import Watch
 from autoreg.bridge.weights import (
     BUILD,
@@ -58,7 +58,7 @@ class Bridge:
         self._watch.when_imported(f"{AUTO_PACKAGE}auto_factory", self._install_models)
         # `pipeline()` runs code for a `custom_pipelines` entry in the config.
         self._watch.when_imported("transformers.pipelines", self._forbid_remote_code)
-        for module in PROCESSING:
+        for module in PROCESSING_TABLES:
             self._watch.when_imported(module, self._install_processing)
         self._watch.when_imported("transformers.modeling_utils", self._install_observers)
 
@@ -123,7 +123,7 @@ class Bridge:
             self._undo.append(lambda: _restore(names, before))
 
     def _install_processing(self, module: ModuleType) -> None:
-        mapping, field = PROCESSING[module.__name__]
+        mapping, field = PROCESSING_TABLES[module.__name__]
         self._replace(module, mapping, functools.partial(Processing, field=field))
         self._forbid_remote_code(module)
 
@@ -163,7 +163,7 @@ class Bridge:
             self._put(module, WRITE, writing(getattr(module, WRITE), plugins))
 
     def _forbid_remote_code(self, module: ModuleType) -> None:
-        _, field = PROCESSING.get(module.__name__, ("", ""))
+        _, field = PROCESSING_TABLES.get(module.__name__, ("", ""))
         for name, guard in ((RUN, judged), (TRUST, trusted)):
             function = getattr(module, name, None)
             if function is not None:

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from autoreg.architecture import Architecture, ClassRef
-from autoreg.bridge.tables import PROCESSING, auto_tables, snapshot
+from autoreg.bridge.tables import PROCESSING_TABLES, auto_tables, snapshot
 
 __all__ = ["Registered", "completed", "registrations"]
 
-_PROCESSING = frozenset(field for _, field in PROCESSING.values())
+_PROCESSING = frozenset(field for _, field in PROCESSING_TABLES.values())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,12 +6,12 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-__all__ = ["AUTO_PACKAGE", "PROCESSING", "auto_tables", "descendants", "snapshot"]
+__all__ = ["AUTO_PACKAGE", "PROCESSING_TABLES", "auto_tables", "descendants", "snapshot"]
 
 AUTO_PACKAGE = "transformers.models.auto."
 
 # Where transformers keeps each kind of processing class: module, mapping, and our field of `Architecture`.
-PROCESSING = {
+PROCESSING_TABLES = {
     f"{AUTO_PACKAGE}tokenization_auto": ("TOKENIZER_MAPPING", "tokenizer"),
     f"{AUTO_PACKAGE}processing_auto": ("PROCESSOR_MAPPING", "processor"),
     f"{AUTO_PACKAGE}feature_extraction_auto": ("FEATURE_EXTRACTOR_MAPPING", "feature_extractor"),
@@ -43,7 +43,7 @@ def _restore(table: dict[Any, Any], before: dict[Any, Any]) -> None:
 
 def _tables() -> Iterator[tuple[str, dict[Any, Any]]]:
     """Yield every table that registering writes to, under a name that stays the same."""
-    for name in (f"{AUTO_PACKAGE}configuration_auto", f"{AUTO_PACKAGE}modeling_auto", *PROCESSING):
+    for name in (f"{AUTO_PACKAGE}configuration_auto", f"{AUTO_PACKAGE}modeling_auto", *PROCESSING_TABLES):
         for attribute, value in list(vars(sys.modules[name]).items()) if name in sys.modules else ():
             table = value if attribute.startswith("REGISTERED_") else getattr(value, "_extra_content", None)
             if isinstance(table, dict):
@@ -57,7 +57,7 @@ def auto_tables() -> Iterator[tuple[str, dict[Any, Any]]]:
     The name is that of the field of `Architecture`; for model classes it is that of the Auto class, or its
     reference where it is a package's own.
     """
-    mappings = {f"{AUTO_PACKAGE}configuration_auto": ("CONFIG_MAPPING", "config"), **PROCESSING}
+    mappings = {f"{AUTO_PACKAGE}configuration_auto": ("CONFIG_MAPPING", "config"), **PROCESSING_TABLES}
     for module, (mapping, field) in mappings.items():
         yield from _content(field, getattr(sys.modules.get(module), mapping, None))
     base = getattr(sys.modules.get(f"{AUTO_PACKAGE}auto_factory"), "_BaseAutoModelClass", None)

@@ -27,9 +27,9 @@ _OUT = {"derive": "derived.jsonl", "device": "device.jsonl", "check": "natives.j
 _COMMANDS = """\
 commands:
   derive    derive a subject of every class, and print what failed
-  device    run every class on a GPU, and print where the check `forward.device` says something else
+  device    run every class on a GPU, beside what the check `forward.device` says of it on the CPU
   check     run the fast checks on every class, an architecture at a time; goes on where it was stopped
-  page      write the page of the documentation from what `check` found, and compress the results
+  page      write the page of the documentation from what `check` and `device` found, and compress the results
 """
 
 
@@ -113,20 +113,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     options.out = options.out or RESULTS / _OUT[options.command]
     os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported, which nothing here has done yet
-    console = Console(width=None if sys.stdout.isatty() else 200)
     if options.command == "derive":
         _each(options, attempt, Console(stderr=True))
+        console = Console(width=None if sys.stdout.isatty() else 200)
         summary.show(verdicts.read(options.out), console, names=options.names)
     elif options.command == "device":
         _each(options, accelerator.compare, Console(stderr=True))
-        accelerator.show(verdicts.read(options.out), console)
+        verdicts.compress(options.out)
     elif options.command == "check":
         _check(options, Console(stderr=True))
     else:
         found = verdicts.read(options.out)
         version = importlib.import_module("transformers").__version__
         total = len(architectures(everything=options.all))
-        PAGE.write_text(page(found, version, total=total, suite=verdicts.suite()), encoding="utf-8")
+        moved = verdicts.read(RESULTS / _OUT["device"])
+        PAGE.write_text(page(found, version, total=total, suite=verdicts.suite(), moved=moved), encoding="utf-8")
         verdicts.compress(options.out)
     return 0
 

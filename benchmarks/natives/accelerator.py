@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import tempfile
-from collections import Counter
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
 from benchmarks.natives.subjects import Architecture, Subject
 
-__all__ = ["compare", "show"]
+__all__ = ["compare"]
 
 _MIXED = ("same device", "tensor for argument", "indices should be either on", "is on cpu", "at least two devices")
 
@@ -40,7 +35,7 @@ def compare(architecture: Architecture, subject: Subject, kept: dict[str, Any]) 
             inputs, model = looked_at.inputs(), looked_at.model()
         except DerivationError as error:
             return {"ok": False, "error": error.problem[:200]}
-        row = {"ok": True, **_verdict(looked_at)}
+        row = {"ok": True, "on": f"{torch.cuda.get_device_name()}, torch {torch.__version__}", **_verdict(looked_at)}
         looked_at.outputs(model, inputs)  # the check does too, before it moves the model: what is kept stays behind
         try:
             moved = tree_map(lambda each: each.cuda() if isinstance(each, torch.Tensor) else each, inputs)
@@ -64,17 +59,3 @@ def _verdict(looked_at: Any) -> dict[str, str]:
     except NotApplicableError as error:
         return {"check": "not applicable", "reason": error.reason[:300]}
     return {"check": "passed", "reason": ""}
-
-
-def show(rows: Iterable[Mapping[str, Any]], console: Console) -> None:
-    """Print how often check and GPU agree, and each class where they do not."""
-    found = [row for row in rows if row.get("ok")]
-    counted = Counter((row["check"], row["gpu"]) for row in found)
-    table = Table("`forward.device`", "on the GPU", "classes")
-    for (check, gpu), number in sorted(counted.items()):
-        table.add_row(check, gpu, str(number))
-    console.print(table)
-    agreeing = {("passed", "runs"), ("failed", "mixes devices")}
-    for row in found:
-        if (row["check"], row["gpu"]) not in agreeing:
-            console.print(row["class"], row["check"], row["reason"], "|", row["gpu"], row["gpu_error"], markup=False)

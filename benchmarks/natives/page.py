@@ -14,6 +14,7 @@ __all__ = ["PAGE", "page"]
 PAGE = Path(__file__).parents[2] / "docs" / "contributor" / "natives.md"
 
 Row = Mapping[str, Any]
+_FEW = 20
 _FIRST = ("AutoModel", "AutoModelForCausalLM", "AutoModelForMaskedLM")
 
 _HEAD = """\
@@ -30,8 +31,16 @@ those of transformers {version}, with no hints. Written by `python -m benchmarks
 """
 
 
-def page(rows: Sequence[Row], version: str, *, total: int, suite: str) -> str:
-    """Return the page as Markdown, of `total` architectures and looked at by this `suite`."""
+def page(rows: Sequence[Row], version: str, *, total: int, suite: str, moved: Sequence[Row] = ()) -> str:
+    """Return the page as Markdown.
+
+    Args:
+        rows: what `check` found.
+        version: transformers'.
+        total: how many architectures there are.
+        suite: the digest of the suite as it is.
+        moved: what `device` found.
+    """
     classes = [row for row in rows if row["class"]]
     done = {row["model_type"] for row in rows}
     stale = {row["model_type"] for row in rows if row.get("suite") != suite}
@@ -44,7 +53,7 @@ def page(rows: Sequence[Row], version: str, *, total: int, suite: str) -> str:
             " `check --stale` looks at them again.",
             "",
         ]
-    lines += [*_counts(classes), "", *_underived(classes), "", *_cells(rows)]
+    lines += [*_counts(classes), "", *_underived(classes), "", *_on_a_gpu(moved), *_cells(rows)]
     return _HEAD.format(version=version) + "\n".join(lines) + "\n"
 
 
@@ -88,6 +97,29 @@ def _cause(problem: str) -> str:
     if "did not finish" in problem or "longer than" in problem:
         return "takes longer than a minute"
     return "no config and inputs were found"
+
+
+def _on_a_gpu(rows: Sequence[Row]) -> list[str]:
+    found = [row for row in rows if row["ok"] and "gpu" in row]
+    if not found:
+        return []
+    groups: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for row in found:
+        groups[row["check"], row["gpu"]].append(row["class"])
+    where = ", ".join(sorted({row["on"] for row in found}))
+    lines = [
+        "## On a GPU",
+        "",
+        f"`forward.device` needs no GPU. `python -m benchmarks.natives device` ran {len(found)} of the classes on the"
+        f" CPU, moved them and their inputs to a GPU ({where}) and ran them there:",
+        "",
+        "| the check | on the GPU | classes |",
+        "| --- | --- | --- |",
+    ]
+    for (check, gpu), names in sorted(groups.items()):
+        few = f": {', '.join(f'`{name}`' for name in sorted(names))}" if len(names) <= _FEW else ""
+        lines.append(f"| {check} | {gpu} | {len(names)}{few} |")
+    return [*lines, ""]
 
 
 def _cells(rows: Sequence[Row]) -> list[str]:

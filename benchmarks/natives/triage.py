@@ -498,6 +498,13 @@ KNOWN: Sequence[Known] = (
         " behind.",
     ),
     Known(
+        check="forward.device",
+        pattern=r"^Mimi.*modeling_mimi\.py",
+        kind="defect",
+        why="`MimiEuclideanCodebook` keeps the codebook of the first call on `self`, and `.to(device)` leaves it"
+        " behind.",
+    ),
+    Known(
         check=("forward.mask", "forward.right-padding", "forward.causal", "forward.prefix"),
         pattern=r"^CpmAnt",
         kind="design",
