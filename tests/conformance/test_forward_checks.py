@@ -1,7 +1,8 @@
-"""What is unusual in a forward pass and right all the same raises no alarm."""
+"""What is unusual in a forward pass: right all the same, it raises no alarm; wrong, it is seen."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,37 @@ def test_a_correct_variant_is_not_accused(variant: Twin, tmp_path: Path) -> None
 
     assert found.verdict == ("not applicable" if variant.message else "passed"), f"{found.reason}\n{found.output}"
     assert variant.message in (found.reason or "")
+
+
+REFUSED_BY_TORCH = Twin(
+    name="distances-to-attribute",
+    defect="Distances are taken to a table that is a plain attribute, by a function that compares devices itself.",
+    check="forward.device",
+    message=r"on the CPU, whatever the device of the model \(.*modeling\.py:\d+\)",
+    patches=(
+        (
+            "modeling.py",
+            "        self.layers = nn.ModuleList(",
+            "        self.centres = torch.ones(3, config.hidden_size)\n        self.layers = nn.ModuleList(",
+        ),
+        (
+            "modeling.py",
+            "self.norm(hidden_states)\n        return BaseModel",
+            "self.norm(hidden_states) + torch.cdist(hidden_states, self.centres[None]).mean(-1, keepdim=True)\n"
+            "        return BaseModel",
+        ),
+    ),
+)
+
+
+def test_what_torch_itself_refuses_is_named(tmp_path: Path) -> None:
+    """A function that compares the devices before any operation is seen is a failure with the author's line."""
+    check = next(each for each in standard() if each.id == REFUSED_BY_TORCH.check)
+    with Worker(target_of(install(tmp_path, REFUSED_BY_TORCH)), checks=standard()) as worker:
+        found = worker.run(Job(check=check, subject="TidyModel"))
+    assert isinstance(found, Outcome)
+    assert found.verdict == "failed"
+    assert re.search(REFUSED_BY_TORCH.message, found.reason)
 
 
 def test_rounding_is_told_from_a_defect() -> None:

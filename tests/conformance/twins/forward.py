@@ -199,26 +199,6 @@ TWINS: tuple[Twin, ...] = (
         ),
     ),
     Twin(
-        name="forward-distances-to-attribute",
-        defect="Distances are taken to a table that is a plain attribute, by a function that compares devices itself.",
-        check="forward.device",
-        on="TidyModel",
-        message=r"on the CPU, whatever the device of the model.*modeling\.py",
-        patches=(
-            (
-                "modeling.py",
-                "        self.layers = nn.ModuleList(",
-                "        self.centres = torch.ones(3, config.hidden_size)\n        self.layers = nn.ModuleList(",
-            ),
-            (
-                "modeling.py",
-                "self.norm(hidden_states)\n        return BaseModel",
-                "self.norm(hidden_states) + torch.cdist(hidden_states, self.centres[None]).mean(-1, keepdim=True)\n"
-                "        return BaseModel",
-            ),
-        ),
-    ),
-    Twin(
         name="forward-mask-ignored",
         defect="The attention mask is not passed on.",
         check="forward.mask",
