@@ -26,9 +26,10 @@ SOURCES := pyproject.toml $(CONSTRAINTS) $(wildcard plugins/*/pyproject.toml)
 demo: $(VENV)/.base  ## run the main job on a real checkpoint and say what was done
 	$(BIN)/python examples/demo.py
 
+# Stealing leaves a file's tests on one process as far as it can: what a file sets up is then set up once.
 test: $(VENV)/.dev $(ZOO)/.dev  ## the everyday tests: autoreg's with its example plugin, then those of all plugins
-	$(BIN)/python -m pytest -n 2
-	$(ZOO)/bin/python -m pytest -n 2 $(ZOO_TESTS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(ZOO)/bin/python -m pytest -n 2 --dist worksteal $(ZOO_TESTS)
 
 # What the packages in DECLARED get wrong is listed for the newest transformers only.
 test-oldest:  ## the same tests on the oldest supported transformers
