@@ -30,6 +30,20 @@ def test_what_an_earlier_suite_looked_at_is_looked_at_again(tmp_path: Path) -> N
     assert verdicts.done(file, retry=True, stale=True) == {"zig"}
 
 
+def test_what_is_appended_joins_what_was_compressed(tmp_path: Path) -> None:
+    """Where only the compressed rows are there, a row that is tried again replaces its own and loses no other."""
+    file = tmp_path / "device.jsonl"
+    file.write_text("".join(f"{json.dumps(_row(name))}\n" for name in ("zig", "zag")))
+    verdicts.compress(file)
+    file.unlink()
+    assert len(verdicts.resumed(file)) == 2
+    with file.open("a") as appended:
+        appended.write(f"{json.dumps(_row('zig', suite='again'))}\n")
+    verdicts.compress(file)
+    file.unlink()
+    assert {row["model_type"]: row["suite"] for row in verdicts.read(file)} == {"zig": "again", "zag": verdicts.suite()}
+
+
 @pytest.mark.parametrize("change", ["edit", "rename", "add"])
 def test_a_suite_is_another_when_its_sources_are(tmp_path: Path, change: str) -> None:
     """The digest follows the text, the names and the number of the files, and nothing but the sources."""

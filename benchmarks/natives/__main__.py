@@ -67,7 +67,7 @@ def _each(options: argparse.Namespace, work_on: Work, console: Console) -> None:
     importlib.import_module("transformers.modeling_utils")
     importlib.import_module("autoreg.conformance.subject")
     torch.set_num_threads(1)
-    before = verdicts.read(options.out)
+    before = verdicts.resumed(options.out)
     done = {(row["model_type"], row["class"]) for row in before if row["ok"] or not options.retry}
     work = list(_left(architectures(only=options.only, everything=options.all), done))
     limits = {"workers": options.workers, "seconds": options.seconds, "gigabytes": options.gigabytes}
@@ -118,6 +118,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         console = Console(width=None if sys.stdout.isatty() else 200)
         summary.show(verdicts.read(options.out), console, names=options.names)
     elif options.command == "device":
+        if not importlib.import_module("torch").cuda.device_count():
+            sys.exit("torch finds no GPU here: `device` compares with a real one")
         _each(options, accelerator.compare, Console(stderr=True))
         verdicts.compress(options.out)
     elif options.command == "check":

@@ -10,7 +10,7 @@ from typing import Any
 
 import autoreg.conformance
 
-__all__ = ["compress", "done", "read", "suite"]
+__all__ = ["compress", "done", "read", "resumed", "suite"]
 
 _SUITE = Path(autoreg.conformance.__file__).parent
 
@@ -44,12 +44,18 @@ def done(path: Path, *, retry: bool = False, stale: bool = False) -> set[str]:
         retry: leave out those where something is red.
         stale: leave out those that another state of the suite looked at.
     """
-    rows, now = read(path), suite()
+    rows, now = resumed(path), suite()
     red = {row["model_type"] for row in rows if row["problem"] or row["red"]} if retry else set()
     old = {row["model_type"] for row in rows if row.get("suite") != now} if stale else set()
-    if not path.exists() and rows:  # go on from what was compressed
-        path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
     return {row["model_type"] for row in rows} - red - old
+
+
+def resumed(path: Path) -> list[dict[str, Any]]:
+    """Return the rows, and write the file where it is there compressed only: what is appended then joins them."""
+    rows = read(path)
+    if not path.exists() and rows:
+        path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    return rows
 
 
 def compress(path: Path) -> None:
