@@ -117,8 +117,7 @@ def _on_a_gpu(rows: Sequence[Row]) -> list[str]:
         "| --- | --- | --- |",
     ]
     for (check, gpu), names in sorted(groups.items()):
-        few = f": {', '.join(f'`{name}`' for name in sorted(names))}" if len(names) <= _FEW else ""
-        lines.append(f"| {check} | {gpu} | {len(names)}{few} |")
+        lines.append(f"| {check} | {gpu} | {_named(names) if len(names) <= _FEW else len(names)} |")
     return [*lines, ""]
 
 

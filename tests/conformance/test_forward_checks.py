@@ -76,14 +76,19 @@ VARIANTS = (
 )
 
 
+def _outcome(variant: Twin, folder: Path) -> Outcome:
+    """Return what the variant's check says of it."""
+    check = next(each for each in standard() if each.id == variant.check)
+    with Worker(target_of(install(folder, variant)), checks=standard()) as worker:
+        found = worker.run(Job(check=check, subject="TidyModel"))
+    assert isinstance(found, Outcome)
+    return found
+
+
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
 def test_a_correct_variant_is_not_accused(variant: Twin, tmp_path: Path) -> None:
     """It passes, or the check says why it does not apply."""
-    check = next(each for each in standard() if each.id == variant.check)
-    with Worker(target_of(install(tmp_path, variant)), checks=standard()) as worker:
-        found = worker.run(Job(check=check, subject="TidyModel"))
-    assert isinstance(found, Outcome)
-
+    found = _outcome(variant, tmp_path)
     assert found.verdict == ("not applicable" if variant.message else "passed"), f"{found.reason}\n{found.output}"
     assert variant.message in (found.reason or "")
 
@@ -111,10 +116,7 @@ REFUSED_BY_TORCH = Twin(
 
 def test_what_torch_itself_refuses_is_named(tmp_path: Path) -> None:
     """A function that compares the devices before any operation is seen is a failure with the author's line."""
-    check = next(each for each in standard() if each.id == REFUSED_BY_TORCH.check)
-    with Worker(target_of(install(tmp_path, REFUSED_BY_TORCH)), checks=standard()) as worker:
-        found = worker.run(Job(check=check, subject="TidyModel"))
-    assert isinstance(found, Outcome)
+    found = _outcome(REFUSED_BY_TORCH, tmp_path)
     assert found.verdict == "failed"
     assert re.search(REFUSED_BY_TORCH.message, found.reason)
 
